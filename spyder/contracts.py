@@ -1,0 +1,192 @@
+"""Every extension point of Spyder: what a part of yours must offer, and what it may rely on.
+
+A part is named in the settings: built-in ones by a short name, yours by ``module:Class``. Built-in parts use the very
+same contracts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+import msgspec
+
+from spyder.model.records import HostRow, Page, PageRecord, QueuedUri, UriRow
+from spyder.model.states import LinkKind
+
+__all__ = [
+    "Changes",
+    "FrontierStore",
+    "PageView",
+    "Prioritizer",
+    "Processor",
+    "QueueAssignment",
+    "Sink",
+]
+
+
+class PageView(Protocol):
+    """A fetched page as processors see it."""
+
+    @property
+    def url(self) -> str:
+        """The URL that was fetched."""
+
+    @property
+    def status(self) -> int:
+        """HTTP status."""
+
+    @property
+    def depth(self) -> int:
+        """Links from a seed."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Response header fields by lower-case name; repeated ones are joined with ", " (RFC 9110, section 5.3)."""
+
+    @property
+    def content_type(self) -> str:
+        """Media type in lower case, without parameters."""
+
+    @property
+    def charset(self) -> str:
+        """Name of the character encoding that :attr:`text` was decoded with, by the WHATWG Encoding standard."""
+
+    @property
+    def body(self) -> bytes:
+        """The body after content decoding."""
+
+    @property
+    def text(self) -> str:
+        """The body decoded to text; what can't be decoded becomes U+FFFD."""
+
+    @property
+    def title(self) -> str:
+        """The document's title, white space folded."""
+
+    @property
+    def tree(self) -> Any:
+        """The page as an ``lxml.html`` element, parsed when first asked for: ``page.tree.xpath(...)``, ``.cssselect``."""
+
+    @property
+    def links(self) -> Sequence[str]:
+        """The absolute URLs found on the page, before scope."""
+
+    @property
+    def data(self) -> MutableMapping[str, Any]:
+        """What goes into the record's ``data``: put plain values (text, numbers, lists, mappings) in."""
+
+    def follow(self, url: str, *, kind: LinkKind = LinkKind.MANUAL) -> None:
+        """Add a link, absolute or relative to the page; scope still decides."""
+
+    def drop_links(self) -> None:
+        """Follow nothing from this page."""
+
+
+@runtime_checkable
+class Processor(Protocol):
+    """Yours: a class built with its settings as keyword arguments, or a plain function.
+
+    Called in the worker's extractor process, in the order of the settings, once per page with a 2xx status. What it
+    raises fails the page with that reason; more than its time limit does, too. The rest of the crawl goes on.
+    """
+
+    def __call__(self, page: PageView) -> object:
+        """Look at *page*, add to ``page.data`` or its links. The returned value is not used."""
+
+
+class Sink(Protocol):
+    """Takes records of pages, in batches, and makes them durable before their outcomes are published."""
+
+    def open(self) -> None:
+        """Get ready to write; called once, in the process that writes."""
+
+    def write(self, record: PageRecord, page: Page, body: bytes) -> None:
+        """Take one record; it may be kept in memory until :meth:`sync`."""
+
+    def sync(self) -> None:
+        """Return when all that was written is on disk; raise :class:`OSError` if it can't be."""
+
+    def close(self) -> None:
+        """Sync and let go of all files."""
+
+
+class QueueAssignment(Protocol):
+    """Decides which URIs share a queue, and with it politeness."""
+
+    def __call__(self, host: str) -> str:
+        """The name of the queue that *host* (with its port, unless that is the scheme's default) belongs to."""
+
+
+class Prioritizer(Protocol):
+    """Decides which URIs of a host come first."""
+
+    def __call__(self, url: str, *, depth: int, is_seed: bool) -> int:
+        """The priority, -128 to 127, higher first; equal ones are first come, first served."""
+
+
+class Changes(msgspec.Struct, kw_only=True):
+    """One transaction of the frontier: all of it is stored, or none."""
+
+    uris: dict[bytes, UriRow] = msgspec.field(default_factory=dict)  #: by URI key
+    enqueue: dict[tuple[bytes, bytes], QueuedUri] = msgspec.field(default_factory=dict)  #: by host key and place
+    dequeue: set[tuple[bytes, bytes]] = msgspec.field(default_factory=set)
+    schedule: dict[tuple[bytes, bytes], QueuedUri] = msgspec.field(default_factory=dict)  #: by due place and URI key
+    unschedule: set[tuple[bytes, bytes]] = msgspec.field(default_factory=set)
+    hosts: dict[bytes, HostRow] = msgspec.field(default_factory=dict)  #: by host key
+    wait: dict[bytes, bytes] = msgspec.field(default_factory=dict)  #: index of hosts with work: its key to the host key
+    unwait: set[bytes] = msgspec.field(default_factory=set)
+    meta: dict[str, bytes] = msgspec.field(default_factory=dict)  #: books, delivery positions, epoch, ...
+
+    def __bool__(self) -> bool:
+        """True when there is anything to store."""
+        return bool(self.uris or self.enqueue or self.dequeue or self.schedule or self.unschedule or self.hosts
+                    or self.wait or self.unwait or self.meta)
+
+
+class FrontierStore(Protocol):
+    """Where the frontier's rows are kept, ordered by key. One process writes; ``tests/contract`` holds all to this.
+
+    Built by :meth:`open`; every method raises :class:`spyder.errors.StoreError` when the storage fails.
+    """
+
+    def commit(self, changes: Changes) -> None:
+        """Store *changes* as one transaction and return when it is durable. A key in both a put and a delete is put."""
+
+    def uris(self, keys: Sequence[bytes]) -> list[UriRow | None]:
+        """The rows of URIs, in the order of *keys*, None where there is none."""
+
+    def hosts(self, keys: Sequence[bytes]) -> list[HostRow | None]:
+        """The rows of hosts, in the order of *keys*, None where there is none."""
+
+    def queue(self, host: bytes, after: bytes, limit: int) -> list[QueuedUri]:
+        """The first *limit* rows of a host's queue whose place is greater than *after*, by place."""
+
+    def due(self, before: bytes, limit: int) -> list[QueuedUri]:
+        """The first *limit* scheduled rows whose due place is less than *before*, by place."""
+
+    def waiting(self, start: bytes, stop: bytes, limit: int) -> list[tuple[bytes, bytes]]:
+        """The first *limit* entries (key, host key) of the index of hosts with work, start <= key < stop, by key."""
+
+    def meta(self, key: str) -> bytes | None:
+        """A small value by name."""
+
+    def metas(self, prefix: str) -> dict[str, bytes]:
+        """All small values whose name begins with *prefix*."""
+
+    def iterate(self, after: bytes = b"") -> Iterable[tuple[bytes, UriRow]]:
+        """All URI rows with a key greater than *after*, by key: for people, not for the crawl."""
+
+    def queued_row(self, key: bytes, row: UriRow) -> QueuedUri | None:
+        """The queue's or schedule's row that *row* points to."""
+
+    def iterate_hosts(self) -> Iterable[HostRow]:
+        """All host rows, by key: for people, not for the crawl."""
+
+    def size(self) -> int:
+        """Bytes that the store takes on disk, roughly; 0 for one in memory."""
+
+    def close(self) -> None:
+        """Let go of the storage; nothing may be called afterwards."""
+
+

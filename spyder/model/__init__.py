@@ -1,0 +1,1 @@
+"""The nouns of the system: records, states, URLs and time; nothing here does I/O."""

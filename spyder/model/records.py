@@ -1,0 +1,178 @@
+"""The records that cross a boundary: typed, keyword-only, and compact on the wire (MessagePack arrays)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from spyder.model.states import ErrorKind, LinkKind, UriState
+
+Headers = tuple[tuple[str, str], ...]  #: response header fields in order, names in lower case
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
+    """Base of all records: fields in declared order; new fields go to the end and have a default."""
+
+
+class OwnedRecord(msgspec.Struct, kw_only=True, array_like=True, gc=False):
+    """Base of the records that one owner, the frontier, changes in place."""
+
+
+class QueuedUri(Record, frozen=True):
+    """A URI as it waits: everything that a worker needs to fetch it."""
+
+    key: bytes  #: identity, see :mod:`spyder.model.url`
+    place: bytes  #: position: in a queue (priority, order) or among the due times
+    url: str  #: fetch URL
+    depth: int = 0  #: links from a seed
+    priority: int = 0  #: higher first; -128 to 127
+    attempt: int = 0  #: fetches so far that ended in a retry
+    referrer: str = ""  #: URL of the page that linked here, empty for seeds
+    redirects: tuple[str, ...] = ()  #: the chain of URLs that redirected here, oldest first
+    is_seed: bool = False  #: a seed, or what a seed redirected to
+
+
+class UriRow(Record, frozen=True):
+    """What the frontier keeps of every URI that it ever accepted."""
+
+    state: UriState
+    depth: int = 0
+    place: bytes = b""  #: position in its queue or among the due times; empty once settled
+    url: str = ""  #: kept once settled; before that it is in the queue's row
+    status: int = 0  #: last HTTP status, 0 when there was none
+    reason: str = ""  #: error kind, or the rule that excluded it
+    attempt: int = 0  #: fetches that ended in a retry
+    settled_at: float = 0.0  #: wall time, seconds
+    referrer: str = ""
+    worker: str = ""  #: identity of the worker that brought the outcome
+
+
+class HostRow(OwnedRecord):
+    """What the frontier keeps of a host's queue: politeness and counts. Mutable: its owner is the frontier."""
+
+    key: bytes  #: host key
+    name: str  #: the queue's name, as a rule host and port
+    queued: int = 0  #: rows in its queue, leased ones included
+    next_at: float = 0.0  #: wall time before which nothing is leased
+    errors: int = 0  #: host troubles in a row
+    settled: int = 0  #: URIs settled
+    failed: int = 0  #: of these, failed
+    waiting: bytes = b""  #: its row in the index of hosts with work, empty when it has none
+    in_scope: bool = False  #: a seed's host
+    last_error: str = ""  #: kind of the last host trouble
+
+
+class Books(OwnedRecord):
+    """The balance of a project: every URI discovered is in exactly one state. Its owner is the frontier."""
+
+    discovered: int = 0
+    queued: int = 0  #: rows in queues, leased ones included (leases are in memory only)
+    scheduled: int = 0
+    done: int = 0
+    failed: int = 0
+    excluded: int = 0
+    quarantined: int = 0
+
+    @property
+    def settled(self) -> int:
+        """URIs to which nothing more happens."""
+        return self.done + self.failed + self.excluded + self.quarantined
+
+    @property
+    def is_balanced(self) -> bool:
+        """True when nothing is lost and nothing counted twice (``docs/states.md``)."""
+        return self.discovered == self.queued + self.scheduled + self.settled and min(
+            self.queued, self.scheduled, self.done, self.failed, self.excluded, self.quarantined) >= 0
+
+
+class CrawlUri(Record, frozen=True):
+    """A lease on its way to a worker."""
+
+    lease: int  #: number of the lease: master epoch in the high bits, unique for ever
+    key: bytes
+    url: str
+    depth: int = 0
+    attempt: int = 0
+    referrer: str = ""
+    redirects: tuple[str, ...] = ()
+    is_seed: bool = False
+
+
+class Failure(Record, frozen=True):
+    """Why there is no page, or no good one."""
+
+    kind: ErrorKind
+    detail: str = ""  #: one line for people
+
+
+class Page(Record, frozen=True):
+    """What the fetcher passes on: the header frame; the decoded body travels beside it."""
+
+    uri: CrawlUri
+    status: int = 0  #: HTTP status, 0 when there was no answer
+    failure: Failure | None = None
+    headers: Headers = ()
+    started_at: float = 0.0  #: wall time, seconds
+    elapsed: float = 0.0  #: seconds from start to the last byte
+    first_byte: float = 0.0  #: seconds from start to the first byte of the answer
+    wire_size: int = 0  #: bytes of the body as sent
+    ip: str = ""  #: the server's address
+    http_version: str = ""  #: "1.0", "1.1", "2" or "3"
+
+
+class Link(Record, frozen=True):
+    """A link that a worker found and couldn't rule out."""
+
+    url: str
+    key: bytes
+    kind: LinkKind = LinkKind.NAVIGATION
+
+
+class Outcome(Record, frozen=True):
+    """How a lease ended: all that the frontier must learn."""
+
+    lease: int
+    key: bytes
+    status: int = 0
+    failure: Failure | None = None
+    elapsed: float = 0.0  #: seconds that the fetch took
+    retry_after: float = 0.0  #: seconds that the server asked for, 0 when it didn't
+    size: int = 0  #: bytes of the decoded body
+    links: tuple[Link, ...] = ()
+
+
+class FetchNotice(Record, frozen=True):
+    """Early word that a lease's connection is free again: it steers politeness and settles nothing."""
+
+    lease: int
+    elapsed: float = 0.0
+    trouble: ErrorKind | None = None  #: set when the host is in trouble
+    retry_after: float = 0.0
+
+
+class PageRecord(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
+    """One line of ``pages/*.jsonl``: a fetched URI as users read it."""
+
+    url: str
+    final_url: str  #: where the content is: the redirect's target for a redirect, else ``url``
+    fetched_at: str  #: RFC 3339, UTC
+    depth: int = msgspec.field(default=-1)  #: links from a seed
+    status: int = 0
+    error: str = ""  #: error kind
+    error_detail: str = ""
+    attempt: int = 0  #: earlier attempts that failed
+    redirects: tuple[str, ...] = ()  #: the chain of URLs that led here
+    referrer: str = ""
+    elapsed_ms: float = 0.0
+    first_byte_ms: float = 0.0
+    ip: str = ""
+    http_version: str = ""
+    content_type: str = ""
+    charset: str = ""
+    wire_size: int = 0
+    size: int = 0
+    digest: str = ""  #: ``sha1:`` and base 32, of the decoded body
+    title: str = ""
+    links: int = 0  #: distinct links on the page
+    data: dict[str, Any] = msgspec.field(default_factory=dict)  #: what processors added

@@ -1,0 +1,82 @@
+"""The states of a URI and the classes of error: the words of ``docs/states.md``."""
+
+from __future__ import annotations
+
+from enum import IntEnum, StrEnum
+
+
+class UriState(IntEnum):
+    """Where a URI is in its life. *Leased* is no stored state: a leased URI's row stays queued until it is settled."""
+
+    QUEUED = 1  #: waits in its host's queue (or is leased to a worker)
+    SCHEDULED = 2  #: waits for a due time: a retry, later a recrawl
+    DONE = 3  #: answered with 2xx, 304 or a redirect, and recorded
+    FAILED = 4  #: final failure: 4xx, a cap, a processor, or retries spent
+    EXCLUDED = 5  #: refused by a rule, with its reason
+    QUARANTINED = 6  #: set aside because workers died on it
+
+    @property
+    def is_settled(self) -> bool:
+        """True when nothing more happens to the URI by itself."""
+        return self >= UriState.DONE
+
+
+class ErrorKind(StrEnum):
+    """Why a URI gave no page; the value is what records, counters and ``spyder status`` show."""
+
+    DNS = "dns"  #: the name has no address
+    CONNECT = "connect"  #: refused, unreachable
+    TLS = "tls"  #: handshake or certificate
+    TIMEOUT = "timeout"  #: connect, first byte, total time or minimum speed
+    RESET = "reset"  #: the connection broke before the answer's end
+    TRUNCATED = "truncated"  #: fewer bytes than announced
+    PROTOCOL = "protocol"  #: no HTTP, or HTTP that can't be understood
+    HTTP_429 = "http-429"  #: 429 Too Many Requests
+    HTTP_5XX = "http-5xx"  #: a server error
+    HTTP_4XX = "http-4xx"  #: any other client error
+    BODY_LIMIT = "body-limit"  #: wire or decoded body beyond its cap
+    HEADER_LIMIT = "header-limit"  #: header bytes or lines beyond their cap
+    DECODE = "decode"  #: the content coding is broken
+    REDIRECT_LIMIT = "redirect-limit"  #: a chain of redirects beyond its cap
+    URL = "url"  #: the URL can't be fetched (scheme, syntax)
+    EXTRACT = "extract"  #: our own reading of the page failed
+    PROCESSOR = "processor"  #: a user's processor raised
+    PROCESSOR_TIMEOUT = "processor-timeout"  #: a user's processor took too long
+
+    @property
+    def is_host_trouble(self) -> bool:
+        """True when the whole host is in trouble, so that its other URIs should wait too."""
+        return self in _HOST_TROUBLE
+
+    @property
+    def is_transient(self) -> bool:
+        """True when trying again later may help."""
+        return self in _TRANSIENT
+
+
+_HOST_TROUBLE = frozenset({ErrorKind.DNS, ErrorKind.CONNECT, ErrorKind.TLS, ErrorKind.TIMEOUT, ErrorKind.RESET,
+                           ErrorKind.HTTP_429, ErrorKind.HTTP_5XX})
+_TRANSIENT = _HOST_TROUBLE | {ErrorKind.TRUNCATED}
+
+
+class LinkKind(IntEnum):
+    """How a link was found; it decides depth (a redirect adds none) and, later, transclusion hops."""
+
+    NAVIGATION = 1  #: a, area, frames, HTTP Link
+    REDIRECT = 2  #: HTTP Location
+    REFRESH = 3  #: meta refresh, HTTP Refresh
+    EMBED = 4  #: images, styles, scripts
+    MANUAL = 5  #: added by a user's processor
+
+
+class ExitCode(IntEnum):
+    """What the commands return to the shell; listed in ``docs/operations.md``."""
+
+    OK = 0  #: done as asked
+    ERROR = 1  #: something failed that the message explains
+    USAGE = 2  #: wrong arguments or settings
+    BOOKS = 3  #: the crawl ended, but its books don't balance
+    ORPHANED = 4  #: a worker's master stayed away too long
+    REFUSED = 5  #: the master refused this worker: version or settings differ
+    HARD_DEADLINE = 6  #: a stop took too long and was cut short
+    INTERRUPTED = 130  #: stopped by a second signal

@@ -1,0 +1,142 @@
+"""URLs by the WHATWG URL standard, and the identity of a URI; the only module that knows the URL library.
+
+The *fetch URL* is the parsed URL without its fragment. Its *identity* is a key of 18 bytes: project (2), host queue
+(8) and fingerprint of the canonical form (8), so that the rows of one host lie together in a store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import can_ada
+import xxhash
+
+from spyder.errors import UrlError
+
+PROJECT_BYTES = 2  #: length of the project's number at the head of a key
+HOST_BYTES = 10  #: length of a host's key: project and hash of the queue's name
+KEY_BYTES = 18  #: length of a URI's key: host's key and fingerprint
+
+FETCHABLE_SCHEMES = frozenset({"http:", "https:"})
+
+
+class Url:
+    """A parsed URL without its fragment: what can be asked of it cheaply."""
+
+    __slots__ = ("_url", "href")
+
+    def __init__(self, url: can_ada.URL) -> None:
+        if url.has_hash():
+            url.hash = ""
+        self._url = url
+        self.href: str = url.href
+
+    @property
+    def host(self) -> str:
+        """Host and, unless it is the scheme's default, port; lower case, IDNA, IPv4 and IPv6 in their one form."""
+        host: str = self._url.host
+        return host
+
+    @property
+    def hostname(self) -> str:
+        """Host without port."""
+        name: str = self._url.hostname
+        return name
+
+    @property
+    def scheme(self) -> str:
+        """Scheme without the colon."""
+        protocol: str = self._url.protocol
+        return protocol[:-1]
+
+    @property
+    def pathname(self) -> str:
+        """The path, beginning with a slash."""
+        path: str = self._url.pathname
+        return path
+
+    @property
+    def search(self) -> str:
+        """The query with its question mark, or an empty string."""
+        search: str = self._url.search
+        return search
+
+    @property
+    def is_fetchable(self) -> bool:
+        """True for http and https URLs with a host."""
+        return self._url.protocol in FETCHABLE_SCHEMES and bool(self._url.host)
+
+    def join(self, reference: str) -> Url | None:
+        """*reference* resolved against this URL (WHATWG URL, basic URL parser with a base); None when it is no URL."""
+        try:
+            return Url(self._url + reference)
+        except ValueError:
+            return None
+
+
+def parse(text: str) -> Url:
+    """The URL that *text* is.
+
+    Raises :class:`UrlError` when it is none (WHATWG URL, section 4.4).
+    """
+    try:
+        return Url(can_ada.parse(text))
+    except ValueError:
+        raise UrlError(f"{text[:200]!r} is not a URL: expected something like https://example.org/") from None
+
+
+def parse_seed(text: str) -> Url:
+    """The fetchable URL that a person typed: ``example.org`` means ``http://example.org/``.
+
+    Raises :class:`UrlError` when it is no URL, or not http or https.
+    """
+    text = text.strip()
+    if "://" not in text and not text.startswith(("mailto:", "javascript:", "data:")):
+        text = f"http://{text}"
+    url = parse(text)
+    if not url.is_fetchable:
+        raise UrlError(f"{text[:200]!r} can't be crawled: expected an http:// or https:// URL")
+    return url
+
+
+def host_key(project: int, queue: str) -> bytes:
+    """The key of a host's queue within a project."""
+    return project.to_bytes(PROJECT_BYTES, "big") + xxhash.xxh3_64_digest(queue.encode())
+
+
+def host_of(href: str) -> str:
+    """Host and port of a parsed http(s) URL, cut from its text: quicker than parsing it again.
+
+    *href* must come from :class:`Url`; ``http://user@example.org:81/x`` gives ``example.org:81``.
+    """
+    authority = href.split("/", 3)[2].split("?", 1)[0]
+    return authority.rpartition("@")[2] if "@" in authority else authority
+
+
+Canonicalizer = Callable[[str], str]  #: fetch URL to its canonical form
+QueueNamer = Callable[[str], str]  #: host (and port) to the name of its queue
+
+_HOSTS_REMEMBERED = 4096  #: host keys kept in memory
+
+
+class UriIdentity:
+    """Turns URLs into keys, by one canonicalisation policy and one assignment of hosts to queues."""
+
+    def __init__(self, canonicalize: Canonicalizer, queue_of: QueueNamer) -> None:
+        self._canonicalize = canonicalize
+        self._queue_of = queue_of
+        self._host_keys: dict[tuple[int, str], bytes] = {}
+
+    def queue_of(self, href: str) -> str:
+        """The name of the queue that the fetch URL *href* belongs to."""
+        return self._queue_of(host_of(href))
+
+    def key(self, project: int, href: str) -> bytes:
+        """The identity of the fetch URL *href* in *project*: :data:`KEY_BYTES` bytes."""
+        host = host_of(href)
+        head = self._host_keys.get((project, host))
+        if head is None:
+            if len(self._host_keys) >= _HOSTS_REMEMBERED:
+                self._host_keys.clear()
+            head = self._host_keys[project, host] = host_key(project, self._queue_of(host))
+        return head + xxhash.xxh3_64_digest(self._canonicalize(href).encode("utf-8", "surrogatepass"))
