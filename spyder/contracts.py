@@ -7,7 +7,8 @@ same contracts.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, MutableMapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from pathlib import Path
+from typing import Any, Protocol, Self, runtime_checkable
 
 import msgspec
 
@@ -150,6 +151,15 @@ class FrontierStore(Protocol):
     Built by :meth:`open`; every method raises :class:`spyder.errors.StoreError` when the storage fails.
     """
 
+    @classmethod
+    def open(cls, directory: Path, *, cache: int, read_only: bool = False, create: bool = True) -> Self:
+        """The store in *directory*, with *cache* bytes of memory for what it reads.
+
+        A read-only one shows what was committed when it was opened, also beside a running writer. Refused when there is
+        no store and none may be made (*create*), when another process writes it, when it is damaged, and when its
+        schema is of another version.
+        """
+
     def commit(self, changes: Changes) -> None:
         """Store *changes* as one transaction and return when it is durable. A key in both a put and a delete is put."""
 
@@ -163,7 +173,7 @@ class FrontierStore(Protocol):
         """The first *limit* rows of a host's queue whose place is greater than *after*, by place."""
 
     def due(self, before: bytes, limit: int) -> list[QueuedUri]:
-        """The first *limit* scheduled rows whose due place is less than *before*, by place."""
+        """The first *limit* scheduled rows of the project of *before* whose due place is less than that, by place."""
 
     def waiting(self, start: bytes, stop: bytes, limit: int) -> list[tuple[bytes, bytes]]:
         """The first *limit* entries (key, host key) of the index of hosts with work, start <= key < stop, by key."""

@@ -1,1 +1,1 @@
-"""."""
+"""The HTTP client of a worker: from a lease to a page with its decoded body."""

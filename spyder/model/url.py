@@ -6,7 +6,7 @@ The *fetch URL* is the parsed URL without its fragment. Its *identity* is a key 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import can_ada
 import xxhash
@@ -18,6 +18,7 @@ HOST_BYTES = 10  #: length of a host's key: project and hash of the queue's name
 KEY_BYTES = 18  #: length of a URI's key: host's key and fingerprint
 
 FETCHABLE_SCHEMES = frozenset({"http:", "https:"})
+_FETCHABLE_STARTS = ("http://", "https://")  # a special scheme's URL always has a host: WHATWG URL, section 4.1
 
 
 class Url:
@@ -70,7 +71,7 @@ class Url:
         """*reference* resolved against this URL (WHATWG URL, basic URL parser with a base); None when it is no URL."""
         try:
             return Url(self._url + reference)
-        except ValueError:
+        except (ValueError, TypeError):  # no URL, or a lone surrogate
             return None
 
 
@@ -81,7 +82,7 @@ def parse(text: str) -> Url:
     """
     try:
         return Url(can_ada.parse(text))
-    except ValueError:
+    except (ValueError, TypeError):  # no URL, or a lone surrogate
         raise UrlError(f"{text[:200]!r} is not a URL: expected something like https://example.org/") from None
 
 
@@ -97,6 +98,27 @@ def parse_seed(text: str) -> Url:
     if not url.is_fetchable:
         raise UrlError(f"{text[:200]!r} can't be crawled: expected an http:// or https:// URL")
     return url
+
+
+def resolve_all(base: str, references: Iterable[str], limit: int) -> dict[str, None]:
+    """The first *limit* distinct fetchable URLs that *references* mean on a page with the base URL *base*, in order.
+
+    Each as :attr:`Url.href`; what is no URL, or not http or https, is left out. *references* must come without
+    fragments: cutting them first makes most repeated ones equal, and spares the parser the work.
+    Raises :class:`UrlError` when *base* is no URL.
+    """
+    origin = parse(base)._url
+    found: dict[str, None] = {}
+    for reference in references:
+        try:
+            href: str = (origin + reference).href
+        except (ValueError, TypeError):  # TypeError: a lone surrogate, which no URL can carry
+            continue
+        if href.startswith(_FETCHABLE_STARTS):
+            found[href] = None
+            if len(found) >= limit:
+                break
+    return found
 
 
 def host_key(project: int, queue: str) -> bytes:

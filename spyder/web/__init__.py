@@ -1,1 +1,1 @@
-"""."""
+"""The master's HTTP API, and its client; the dashboard comes here."""

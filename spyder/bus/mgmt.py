@@ -1,0 +1,217 @@
+"""The management bus as two state machines: the master's roster of workers, a worker's membership. Pure.
+
+Handshake: a worker repeats AVAILABLE until WELCOME; its extractor then repeats PROBE on the outcome socket until ACK.
+Only a worker that has sent heartbeats of the current session *and* probed is ready for leases: by then every way has
+carried a message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from enum import Enum, auto
+
+from spyder.bus.dispatch import BatchLog
+from spyder.bus.messages import (
+    PROTOCOL_VERSION,
+    Available,
+    GreetAgain,
+    Load,
+    MasterHeartbeat,
+    Quit,
+    Refused,
+    Welcome,
+    WorkerHeartbeat,
+)
+
+#: Seconds between repeated greetings and probes.
+GREETING_INTERVAL = 0.05
+
+
+class PeerState(Enum):
+    """Where a worker stands with the master."""
+
+    WELCOMED = auto()  #: greeted; not every way is known to work yet
+    READY = auto()  #: may get leases
+    QUITTING = auto()  #: told to end
+
+
+class Peer:
+    """One worker as the master sees it."""
+
+    __slots__ = ("batches", "greeting", "has_beaten", "has_probed", "heard_at", "load", "session", "slots", "state")
+
+    def __init__(self, greeting: Available, session: int, batches: BatchLog, now: float) -> None:
+        self.greeting = greeting
+        self.session = session
+        self.batches = batches
+        self.heard_at = now  #: monotonic seconds
+        self.slots = greeting.slots
+        self.state = PeerState.WELCOMED
+        self.load = Load()
+        self.has_probed = False
+        self.has_beaten = False
+
+    @property
+    def worker(self) -> str:
+        """The worker's identity."""
+        return self.greeting.worker
+
+
+class Roster:
+    """All workers of a master: who they are, whether they live, and whether they are ready."""
+
+    def __init__(self, *, digests: Mapping[str, str], heartbeat: float, missed: int) -> None:
+        self._digests = dict(digests)
+        self._patience = heartbeat * missed
+        self._resend_after = heartbeat * 2
+        self._peers: dict[str, Peer] = {}
+        self._sessions = 0
+
+    def __iter__(self) -> Iterator[Peer]:
+        """All workers that are welcome."""
+        return iter(self._peers.values())
+
+    def __len__(self) -> int:
+        """How many workers are welcome."""
+        return len(self._peers)
+
+    def get(self, worker: str) -> Peer | None:
+        """The peer with this identity."""
+        return self._peers.get(worker)
+
+    def objection(self, greeting: Available) -> str:
+        """Why a worker can't take part, in one line; empty when it can."""
+        if greeting.protocol != PROTOCOL_VERSION:
+            return (f"worker {greeting.worker} ({greeting.version}) speaks protocol {greeting.protocol}, this master "
+                    f"{PROTOCOL_VERSION}: run the same version of Spyder on both")
+        different = sorted(name for name, digest in self._digests.items() if greeting.digests.get(name) != digest)
+        if different:
+            return (f"worker {greeting.worker} has other settings than the master in section "
+                    f"{', '.join(f'`{name}`' for name in different)}: start both with the same settings file")
+        return ""
+
+    def welcome(self, greeting: Available, now: float) -> Peer:
+        """A new session for a worker that greets; the caller has objected to nothing, and has ended an older one."""
+        self._sessions += 1
+        peer = Peer(greeting, self._sessions, BatchLog(self._sessions, resend_after=self._resend_after), now)
+        self._peers[greeting.worker] = peer
+        return peer
+
+    def beat(self, message: WorkerHeartbeat, epoch: int, now: float) -> Peer | None:
+        """Note a heartbeat; None when the worker, or its session, is not known and it must greet again."""
+        peer = self._peers.get(message.worker)
+        if peer is None or message.session != peer.session or message.epoch != epoch:
+            return None
+        peer.heard_at = now
+        peer.slots = message.slots
+        peer.has_beaten = True
+        if message.load is not None:
+            peer.load = message.load
+        _settle_readiness(peer)
+        return peer
+
+    def probed(self, worker: str, session: int) -> Peer | None:
+        """Note that a probe came through; None when it belongs to no current session."""
+        peer = self._peers.get(worker)
+        if peer is None or peer.session != session:
+            return None
+        peer.has_probed = True
+        _settle_readiness(peer)
+        return peer
+
+    def lost(self, now: float) -> list[Peer]:
+        """The workers that have not been heard of for too long; they are no longer welcome."""
+        silent = [peer for peer in self._peers.values() if now - peer.heard_at > self._patience]
+        for peer in silent:
+            del self._peers[peer.worker]
+        return silent
+
+    def remove(self, worker: str) -> Peer | None:
+        """A worker is gone."""
+        return self._peers.pop(worker, None)
+
+    def ready(self) -> list[Peer]:
+        """The workers that may get leases."""
+        return [peer for peer in self._peers.values() if peer.state is PeerState.READY]
+
+
+def _settle_readiness(peer: Peer) -> None:
+    if peer.state is PeerState.WELCOMED and peer.has_probed and peer.has_beaten:
+        peer.state = PeerState.READY
+
+
+class Step(Enum):
+    """What a message, or time, means for a worker."""
+
+    NOTHING = auto()
+    JOINED = auto()  #: a new welcome: connect to its addresses, throw away what is not begun
+    GREETING = auto()  #: alone again: throw away what is not begun
+    REFUSED = auto()
+    QUIT = auto()
+    ORPHANED = auto()  #: no master for ``master_timeout``
+
+
+class Membership:
+    """A worker's belonging to a master, from the fetcher's or the extractor's view; times are monotonic seconds."""
+
+    def __init__(self, worker: str, *, heartbeat: float, missed: int, master_timeout: float, now: float) -> None:
+        self.worker = worker
+        self._heartbeat = heartbeat
+        self._patience = heartbeat * missed
+        self._master_timeout = master_timeout
+        self._heard_at = now
+        self.welcome: Welcome | None = None
+        self.reason = ""  #: of a refusal
+        self.drain = 0.0  #: seconds, of a quit
+
+    @property
+    def is_member(self) -> bool:
+        """True from a welcome until the master is lost."""
+        return self.welcome is not None
+
+    def heard(self, message: object, now: float) -> Step:
+        """Take a message of the master to this worker or to all."""
+        match message:
+            case Welcome():
+                self._heard_at = now
+                if self.welcome is not None and (message.epoch, message.session) == (
+                        self.welcome.epoch, self.welcome.session):
+                    return Step.NOTHING
+                self.welcome = message
+                return Step.JOINED
+            case Refused():
+                self.reason = message.reason
+                return Step.REFUSED
+            case MasterHeartbeat():
+                return self._heard_heartbeat(message, now)
+            case GreetAgain():
+                return self._leave(now)
+            case Quit():
+                self.drain = message.drain
+                return Step.QUIT
+            case _:
+                self._heard_at = now
+                return Step.NOTHING
+
+    def _heard_heartbeat(self, message: MasterHeartbeat, now: float) -> Step:
+        self._heard_at = now
+        if self.welcome is not None and message.epoch != self.welcome.epoch:
+            return self._leave(now)
+        return Step.NOTHING
+
+    def _leave(self, now: float) -> Step:
+        self._heard_at = now
+        if self.welcome is None:
+            return Step.NOTHING
+        self.welcome = None
+        return Step.GREETING
+
+    def check(self, now: float) -> Step:
+        """Take note of time: a silent master is greeted again; one that stays away for too long orphans the worker."""
+        silence = now - self._heard_at
+        if silence > self._master_timeout:
+            return Step.ORPHANED
+        if silence > self._patience and self.welcome is not None:
+            self.welcome = None
+            return Step.GREETING
+        return Step.NOTHING

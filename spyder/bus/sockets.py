@@ -1,0 +1,225 @@
+"""Sockets with the options that the guarantee needs, and how an event loop reads them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import zmq
+
+from spyder.bus.auth import check_bind
+from spyder.errors import BusError
+from spyder.settings import BusSection
+
+_log = logging.getLogger(__name__)
+
+#: Messages read from one socket before others get their turn.
+_BURST = 64
+#: Seconds between looks at a socket whose wake-up might have been missed; its descriptor is edge-triggered.
+_SAFETY_LOOK = 0.5
+#: Longest path of a UNIX socket, without the closing zero (sockaddr_un on Linux).
+_IPC_PATH_MAX = 107
+
+Socket = zmq.Socket[bytes]
+Frames = list[bytes]
+
+
+class Sockets:
+    """Opens the sockets of one process and closes them all; the one owner of its ZeroMQ context."""
+
+    def __init__(self, settings: BusSection, *, context: zmq.Context[Socket] | None = None) -> None:
+        self._settings = settings
+        self._owns_context = context is None
+        self.context: zmq.Context[Socket] = zmq.Context() if context is None else context
+        self._open: list[Socket] = []
+
+    def publisher(self, *, bind: str | None = None, connect: str | None = None) -> Socket:
+        """A PUB socket that says EAGAIN instead of dropping (``XPUB_NODROP``)."""
+        socket = self._socket(zmq.PUB)
+        socket.setsockopt(zmq.XPUB_NODROP, 1)
+        return self._attach(socket, bind, connect)
+
+    def log_publisher(self, *, connect: str) -> Socket:
+        """A PUB socket that also hears of subscriptions (XPUB), so that early records can wait for the sink."""
+        socket = self._socket(zmq.XPUB)
+        socket.setsockopt(zmq.XPUB_NODROP, 1)
+        return self._attach(socket, None, connect)
+
+    def subscriber(self, *topics: bytes, bind: str | None = None, connect: str | None = None) -> Socket:
+        """A SUB socket for *topics*; none means all."""
+        socket = self._socket(zmq.SUB)
+        for topic in topics or (b"",):
+            socket.setsockopt(zmq.SUBSCRIBE, topic)
+        return self._attach(socket, bind, connect)
+
+    def push(self, *, bind: str | None = None, connect: str | None = None) -> Socket:
+        """A PUSH socket; what bounds it is the count of free slots, so it has no high-water mark."""
+        socket = self._socket(zmq.PUSH)
+        socket.setsockopt(zmq.SNDHWM, 0)
+        return self._attach(socket, bind, connect)
+
+    def pull(self, *, bind: str | None = None, connect: str | None = None) -> Socket:
+        """A PULL socket."""
+        socket = self._socket(zmq.PULL)
+        socket.setsockopt(zmq.RCVHWM, 0)
+        return self._attach(socket, bind, connect)
+
+    def close(self, socket: Socket, *, linger: float | None = None) -> None:
+        """Close one socket; what it has not sent yet is sent within *linger* seconds (default: the settings')."""
+        if socket in self._open:
+            self._open.remove(socket)
+        socket.close(linger=int((self._settings.linger if linger is None else linger) * 1000))
+
+    def close_all(self) -> None:
+        """Close every socket, then the context: waits at most for ``bus.linger``."""
+        for socket in list(self._open):
+            self.close(socket)
+        if self._owns_context:
+            self.context.term()
+
+    def _socket(self, kind: int) -> Socket:
+        socket = self.context.socket(kind)
+        settings = self._settings
+        socket.setsockopt(zmq.LINGER, int(settings.linger * 1000))
+        socket.setsockopt(zmq.SNDHWM, settings.high_water_mark)
+        socket.setsockopt(zmq.RCVHWM, settings.high_water_mark)
+        socket.setsockopt(zmq.MAXMSGSIZE, settings.max_message)
+        socket.setsockopt(zmq.RECONNECT_IVL, 50)
+        socket.setsockopt(zmq.RECONNECT_IVL_MAX, 1000)
+        socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
+        socket.setsockopt(zmq.TCP_KEEPALIVE_IDLE, 30)
+        socket.setsockopt(zmq.TCP_KEEPALIVE_INTVL, 10)
+        socket.setsockopt(zmq.TCP_KEEPALIVE_CNT, 3)
+        socket.setsockopt(zmq.IPV6, 1)
+        self._open.append(socket)
+        return socket
+
+    def _attach(self, socket: Socket, bind: str | None, connect: str | None) -> Socket:
+        address = bind if bind is not None else connect
+        assert address is not None
+        _check_ipc(address)
+        if bind is not None:
+            check_bind(bind, insecure=self._settings.insecure)
+        try:
+            if bind is not None:
+                socket.bind(bind)
+            else:
+                socket.connect(address)
+        except zmq.ZMQError as error:
+            self.close(socket, linger=0)
+            verb = "bound" if bind is not None else "connected"
+            raise BusError(f"{address} can't be {verb}: {error.strerror}") from None
+        return socket
+
+
+def _check_ipc(address: str) -> None:
+    path = address.removeprefix("ipc://")
+    if path != address and len(path.encode()) > _IPC_PATH_MAX:
+        raise BusError(f"{address} is longer than a UNIX socket's path may be ({_IPC_PATH_MAX} bytes): use a shorter folder")
+
+
+def endpoint(socket: Socket) -> str:
+    """The address that a socket was bound to last, with the port that the system chose."""
+    return socket.getsockopt_string(zmq.LAST_ENDPOINT)
+
+
+def bind_push(sockets: Sockets, pattern: str, number: int) -> tuple[Socket, str]:
+    """A worker's PUSH socket from the settings' ``bus.push``, and its address.
+
+    ``tcp://host:first-last`` takes the first free port, ``ipc://folder`` a name in the folder.
+    Raises :class:`BusError` when none is free.
+    """
+    if pattern.startswith("ipc://"):
+        address = f"{pattern}/push-{number}"
+        Path(pattern.removeprefix("ipc://")).mkdir(parents=True, exist_ok=True)
+        return sockets.push(bind=address), address
+    head, _, ports = pattern.rpartition(":")
+    first, _, last = ports.partition("-")
+    if not (first.isdigit() and (last or first).isdigit()):
+        raise BusError(f"bus.push is {pattern!r}: expected tcp://interface:first-last, as tcp://127.0.0.1:7710-7799")
+    for port in range(int(first), int(last or first) + 1):
+        address = f"{head}:{port}"
+        try:
+            return sockets.push(bind=address), address
+        except BusError as error:
+            if "in use" not in str(error):
+                raise
+    raise BusError(f"bus.push {pattern}: every port is in use; give it a larger range, one port for each worker")
+
+
+def reachable(address: str, seen_as: str) -> str:
+    """*address* as a peer can connect to it: a wildcard interface becomes the host of *seen_as*, an address that the
+    peer reaches already."""
+    scheme, _, rest = address.partition("://")
+    host, _, port = rest.rpartition(":")
+    if scheme == "tcp" and host in {"*", "0.0.0.0", "[::]"}:
+        return f"tcp://{seen_as.partition('://')[2].rpartition(':')[0]}:{port}"
+    return address
+
+
+def receive(socket: Socket) -> Frames | None:
+    """One message, or None when there is none now."""
+    try:
+        return socket.recv_multipart(zmq.NOBLOCK)
+    except zmq.Again:
+        return None
+
+
+def send(socket: Socket, frames: Frames) -> bool:
+    """Send now; False when the pipe is full."""
+    try:
+        socket.send_multipart(frames, zmq.NOBLOCK)
+    except zmq.Again:
+        return False
+    return True
+
+
+class Reader:
+    """Calls *on_message* from the event loop for each message of a receiving socket."""
+
+    def __init__(self, socket: Socket, on_message: Callable[[Frames], None], *,
+                 on_burst: Callable[[], None] | None = None) -> None:
+        self._socket = socket
+        self._on_message = on_message
+        self._on_burst = on_burst
+        self._loop = asyncio.get_running_loop()
+        self._fd = int(socket.getsockopt(zmq.FD))
+        self._is_closed = False
+        self._loop.add_reader(self._fd, self._drain)
+        self._timer = self._loop.call_later(_SAFETY_LOOK, self._look)
+        self._loop.call_soon(self._drain)
+
+    def _drain(self) -> None:
+        """Read what is there: a burst, then the others' turn."""
+        if self._is_closed:
+            return
+        count = 0
+        while count < _BURST:
+            frames = receive(self._socket)
+            if frames is None:
+                break
+            count += 1
+            try:
+                self._on_message(frames)
+            except Exception:  # a message must never end the loop that reads it
+                _log.exception("a message could not be handled")
+            if self._is_closed:
+                return
+        if count and self._on_burst is not None:
+            self._on_burst()
+        if count == _BURST:
+            self._loop.call_soon(self._drain)
+
+    def _look(self) -> None:
+        if not self._is_closed:
+            self._drain()
+            self._timer = self._loop.call_later(_SAFETY_LOOK, self._look)
+
+    def close(self) -> None:
+        """Stop reading; the socket stays open."""
+        if not self._is_closed:
+            self._is_closed = True
+            self._timer.cancel()
+            self._loop.remove_reader(self._fd)

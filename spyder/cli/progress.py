@@ -1,0 +1,141 @@
+"""What a crawl shows while it runs and when it ended."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from spyder.nodes.local import CrawlReport
+from spyder.nodes.master import Status
+
+#: Seconds between lines where there is no terminal to draw on.
+_LINE_INTERVAL = 10.0
+
+
+class Progress:
+    """A live table on a terminal, a line from time to time elsewhere, nothing when quiet. Writes to standard error."""
+
+    def __init__(self, *, is_quiet: bool, seeds: Sequence[str]) -> None:
+        self._console = Console(stderr=True, quiet=is_quiet)
+        self._is_live = self._console.is_terminal and not is_quiet
+        self._is_quiet = is_quiet
+        self._title = seeds[0] if len(seeds) == 1 else f"{seeds[0]} and {len(seeds) - 1} more"
+        self._live: Live | None = None
+        self._next_line = time.monotonic() + _LINE_INTERVAL
+
+    def __enter__(self) -> Self:
+        """Begin to draw."""
+        if self._is_live:
+            self._live = Live(console=self._console, auto_refresh=False, transient=True)
+            self._live.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        """Give the terminal back."""
+        if self._live is not None:
+            self._live.stop()
+
+    def show(self, status: Status) -> None:
+        """Draw the figures."""
+        if self._live is not None:
+            self._live.update(_table(self._title, status), refresh=True)
+        elif not self._is_quiet and time.monotonic() >= self._next_line:
+            self._next_line = time.monotonic() + _LINE_INTERVAL
+            self._console.print(_line(status), highlight=False, soft_wrap=True)
+
+
+def _errors(counts: dict[str, int]) -> dict[str, int]:
+    return {name.removeprefix("error/"): count for name, count in counts.items() if name.startswith("error/")}
+
+
+def _line(status: Status) -> str:
+    books = status.books
+    errors = sum(_errors(status.counts).values())
+    return (f"{_duration(status.elapsed)}  {books.done:,} pages  {status.pages_per_second:,.0f}/s  "
+            f"{books.queued - status.leased:,} queued  {status.leased:,} in flight  {errors:,} errors  "
+            f"{status.active_hosts:,} hosts")
+
+
+def _table(title: str, status: Status) -> Table:
+    books = status.books
+    table = Table.grid(padding=(0, 2))
+    table.add_column(justify="right", style="bold")
+    table.add_column()
+    rows = [
+        ("spyder", Text(title, overflow="ellipsis", no_wrap=True)),
+        ("pages", f"{books.done:,}   {status.pages_per_second:,.0f}/s"),
+        ("queued", f"{books.queued - status.leased:,}   in flight {status.leased:,}   later {books.scheduled:,}"),
+        ("errors", _join(_errors(status.counts)) or "none"),
+        ("hosts", f"{status.active_hosts:,} active, {status.busy_hosts:,} busy"),
+        ("elapsed", f"{_duration(status.elapsed)}   {status.counts.get('bytes', 0) / 1e6:,.1f} MB   "
+                    f"workers {len(status.workers)}"),
+    ]
+    if status.reason:
+        rows.append((status.state, Text(status.reason, style="yellow")))
+    for name, value in rows:
+        table.add_row(name, value)
+    return table
+
+
+def summary(report: CrawlReport) -> str:
+    """The end of a crawl in a few lines."""
+    status, books = report.status, report.status.books
+    elapsed = max(status.elapsed, 1e-6)
+    fetches = status.counts.get("fetches", 0)
+    lines = [
+        f"{_ending(report)}: {books.done:,} done, {books.failed:,} failed, {books.queued + books.scheduled:,} left "
+        f"of {books.discovered:,} URLs",
+        f"{fetches:,} fetches in {_duration(elapsed)}, {fetches / elapsed:,.0f} pages/s, "
+        f"{status.counts.get('bytes', 0) / 1e6:,.1f} MB",
+    ]
+    errors = _errors(status.counts)
+    if errors:
+        lines.append(f"errors: {_join(errors)}")
+    if not status.is_balanced:
+        lines.append("THE BOOKS DO NOT BALANCE: please report this with the crawl directory")
+    lines.append(f"results: {report.directory}/pages/*.jsonl")
+    if books.queued + books.scheduled:
+        lines.append("the same command goes on where this one stopped")
+    elif not fetches and report.reason == "done":
+        lines.append("nothing was left to do; --fresh begins anew")
+    return "\n".join(lines)
+
+
+def summary_json(report: CrawlReport) -> str:
+    """The end of a crawl as one JSON object."""
+    status, books = report.status, report.status.books
+    data: dict[str, Any] = {
+        "reason": report.reason, "directory": report.directory, "elapsed": round(status.elapsed, 3),
+        "fetches": status.counts.get("fetches", 0), "bytes": status.counts.get("bytes", 0),
+        "pages_per_second": round(status.counts.get("fetches", 0) / max(status.elapsed, 1e-6), 1),
+        "discovered": books.discovered, "done": books.done, "failed": books.failed, "queued": books.queued,
+        "scheduled": books.scheduled, "excluded": books.excluded, "quarantined": books.quarantined,
+        "balanced": status.is_balanced, "errors": _errors(status.counts), "counts": status.counts,
+        "seeds_refused": report.seeds.refused,
+    }
+    return msgspec.json.format(msgspec.json.encode(data)).decode()
+
+
+def _ending(report: CrawlReport) -> str:
+    return {"done": "finished", "interrupted": "stopped"}.get(report.reason, f"stopped ({report.reason})")
+
+
+def _join(counts: dict[str, int]) -> str:
+    return "  ".join(f"{name} {count:,}" for name, count in sorted(counts.items()))
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(seconds, 60)
+    hours, minutes = divmod(int(minutes), 60)
+    if hours:
+        return f"{hours}:{minutes:02}:{rest:02.0f}"
+    return f"{minutes}:{rest:04.1f}" if minutes else f"{rest:.1f} s"

@@ -1,0 +1,158 @@
+"""Which character encoding a document is in, as browsers decide it, and its text (WHATWG Encoding and HTML)."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from functools import lru_cache
+from typing import Final
+
+import turbohtml
+import turbohtml.detect  # registers the decoders "whatwg-<name>": Python's own differ in what they accept
+
+PRESCAN_BYTES: Final = 1024  #: how much of a document is searched for a declaration (HTML, section 13.2.3.2)
+
+_ASCII_WHITESPACE: Final = "\t\n\f\r "
+_BYTE_ORDER_MARKS: Final = ((b"\xef\xbb\xbf", "utf-8"), (b"\xfe\xff", "utf-16be"), (b"\xff\xfe", "utf-16le"))
+_XML_IN_UTF_16: Final = ((b"<\0?\0x\0", "utf-16le"), (b"\0<\0?\0x", "utf-16be"))
+_ASCII_ONLY: Final = bytes(octet if octet < 0x80 else ord("?") for octet in range(256))
+_XML_ENCODING: Final = re.compile(rb"""<\?xml[^>]*?encoding[\0-\x20]*=[\0-\x20]*(?:"([^">]*)"|'([^'>]*)')""")
+_MEMBER: Final = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*"?)+', re.DOTALL)
+_PARAMETER: Final = re.compile(r';[ \t\r\n]*([^;=]*)(?:=("(?:[^"\\]|\\.)*"?[^;]*|[^;]*))?', re.DOTALL)
+_QUOTED: Final = re.compile(r'"((?:[^"\\]|\\.)*)', re.DOTALL)
+
+#: WHATWG names whose encoder Python knows by another name, or best matches with another one.
+_ENCODERS: Final = {"big5": "big5hkscs", "euc-kr": "cp949", "ibm866": "cp866",
+                    "iso-8859-8-i": "iso-8859-8", "macintosh": "mac_roman", "shift_jis": "cp932",
+                    "windows-874": "cp874", "x-mac-cyrillic": "mac_cyrillic", "x-user-defined": "ascii"}
+_UTF_8_QUERIES: Final = frozenset({"utf-8", "utf-16le", "utf-16be", "replacement"})
+
+
+@lru_cache(maxsize=1024)
+def encoding_of_label(label: str) -> str | None:
+    """The encoding, by its WHATWG name in lower case, that *label* means; None when it means none.
+
+    "Get an encoding", WHATWG Encoding section 4.2: ``latin1`` gives ``windows-1252``.
+    """
+    try:
+        name = turbohtml.parse(b"", encoding=label.strip(_ASCII_WHITESPACE)).encoding
+    except LookupError:
+        return None
+    return name.lower() if name else None
+
+
+@lru_cache(maxsize=4096)
+def header_charset(content_type: str) -> str | None:
+    """The encoding that a Content-Type header names, by its WHATWG name in lower case; None when there is none.
+
+    Parameters are read as WHATWG MIME Sniffing section 4.4 says. Of several values joined by commas (Fetch, "extract
+    a MIME type") those of the first one's media type count, as only these describe the page; the last charset wins.
+    """
+    found: str | None = None
+    first: str | None = None
+    for member in _MEMBER.findall(content_type):
+        essence, semicolon, parameters = member.partition(";")
+        essence = essence.strip(_ASCII_WHITESPACE).lower()
+        first = essence if first is None else first
+        if essence == first:
+            found = _charset_parameter(semicolon + parameters) or found
+    return found
+
+
+def _charset_parameter(parameters: str) -> str | None:
+    for name, value in _PARAMETER.findall(parameters):
+        if name.lower() == "charset" and value:
+            return encoding_of_label(_unquoted(value))
+    return None
+
+
+def _unquoted(value: str) -> str:
+    quoted = _QUOTED.match(value)
+    return re.sub(r"\\(.)", r"\1", quoted[1], flags=re.DOTALL) if quoted else value.rstrip(_ASCII_WHITESPACE)
+
+
+def declared_encoding(body: bytes, content_type: str) -> str | None:
+    """The encoding that the document or its transport declares; None when neither does.
+
+    In this order (HTML, section 13.2.3.2, "encoding sniffing algorithm"): byte order mark, Content-Type header, a
+    ``meta`` element within the first :data:`PRESCAN_BYTES` bytes, an XML declaration.
+    """
+    for mark, name in _BYTE_ORDER_MARKS:
+        if body.startswith(mark):
+            return name
+    return header_charset(content_type) or _prescan(body[:PRESCAN_BYTES])
+
+
+def sniff(body: bytes, content_type: str) -> str:
+    """The encoding of a document, by its WHATWG name in lower case.
+
+    What nobody declares, not even in a ``meta`` element further down, is UTF-8 when it is valid as such and not pure
+    ASCII, else windows-1252, the web's default.
+    """
+    declared = declared_encoding(body, content_type)
+    if declared is not None:
+        return declared
+    if b"charset" in body[PRESCAN_BYTES:].lower():
+        return str(turbohtml.parse(body, positions=False).encoding).lower()
+    return "windows-1252" if body.isascii() or not _is_utf_8(body) else "utf-8"
+
+
+def decode(body: bytes, encoding: str) -> str:
+    """The text of *body* without its byte order mark; what can't be decoded becomes U+FFFD.
+
+    *encoding* is a WHATWG label (WHATWG Encoding, section 6, "decode"); an unknown one raises :class:`LookupError`.
+    """
+    name = encoding if encoding == "utf-8" else encoding_of_label(encoding)
+    if name is None:
+        raise LookupError(f"{encoding!r} is no label of an encoding")
+    if name == "utf-8":
+        return str(body[3:] if body.startswith(codecs.BOM_UTF8) else body, "utf-8", "replace")
+    if name in {"utf-16le", "utf-16be"}:
+        text = str(body, f"{name[:-2]}-{name[-2:]}", "replace")
+        return text[1:] if text.startswith("\ufeff") else text
+    return str(body, f"whatwg-{name}", "replace")
+
+
+def encode_query(reference: str, encoding: str) -> str:
+    """*reference*, a URL without a fragment, with its query percent-encoded in the document's *encoding*.
+
+    WHATWG URL, "percent-encode after encoding": characters that the encoding lacks become ``%26%23<number>%3B``. The
+    rest of a URL is always UTF-8, and so is the query of a document in UTF-8 or UTF-16.
+    """
+    if reference.isascii() or encoding in _UTF_8_QUERIES:
+        return reference
+    path, mark, query = reference.partition("?")
+    octets = query.encode(_ENCODERS.get(encoding, encoding), "spyder.url")
+    return path + mark + "".join(chr(octet) if octet < 0x80 and octet != 0x23 else f"%{octet:02X}" for octet in octets)
+
+
+def _as_reference(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(f"%26%23{ord(char)}%3B" for char in error.object[error.start:error.end]), error.end
+
+
+codecs.register_error("spyder.url", _as_reference)
+
+
+def _prescan(head: bytes) -> str | None:
+    for start, name in _XML_IN_UTF_16:
+        if head.startswith(start):
+            return name
+    if b"charset" in head.lower():
+        document = turbohtml.parse(head.translate(_ASCII_ONLY), positions=False)  # ASCII alone is windows-1252
+        if document.encoding_confidence == "certain" or document.encoding != "windows-1252":
+            return str(document.encoding).lower()
+    declaration = _XML_ENCODING.match(head)
+    if declaration is None:
+        return None
+    declared = encoding_of_label((declaration[1] or declaration[2] or b"").decode("latin-1"))
+    return "utf-8" if declared in {"utf-16le", "utf-16be"} else declared
+
+
+def _is_utf_8(body: bytes) -> bool:
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

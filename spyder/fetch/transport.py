@@ -1,0 +1,382 @@
+"""Fetches pages over pycurl's multi interface on the event loop, and says in our words what went wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import certifi
+import pycurl
+
+from spyder.errors import SettingsError
+from spyder.fetch.body import ACCEPT_ENCODING, BodyError, BodyReader, content_codings
+from spyder.fetch.failures import NO_ANSWER, curl_failure, judge, one_line
+from spyder.fetch.head import HeadError, HeadReader
+from spyder.fetch.poll import new_poller
+from spyder.model.clock import Clock
+from spyder.model.records import CrawlUri, Failure, Headers, Page
+from spyder.model.states import ErrorKind
+from spyder.settings import FetchSection
+
+OnDone = Callable[[Page, bytes], None]  #: takes a page and its decoded body
+
+_log = logging.getLogger(__name__)
+
+_RECEIVE_BUFFER = 262_144  #: bytes read from a socket at a time
+_IDLE_CONNECTIONS = 4  #: kept open per connection in use: a polite crawl comes back to a host after others
+_SWEEP_INTERVAL = 1.0  #: seconds between two looks for transfers that are late
+_STOP = -1  #: what a callback returns to make curl end the transfer
+
+_TARGET = re.compile("[^:/?#]*://[^/?#]*([^#]*)")  # what follows a URL's authority, without the fragment
+
+_HTTP_VERSIONS = {
+    "1.1": pycurl.CURL_HTTP_VERSION_1_1,
+    "2": pycurl.CURL_HTTP_VERSION_2TLS,
+    "2-prior-knowledge": pycurl.CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE,
+}
+
+
+class _Slot:
+    """One curl handle and the fetch that it is busy with. Its options but the URL are set once, for good."""
+
+    def __init__(self, settings: FetchSection) -> None:
+        self.curl = _new_handle(settings)
+        self.curl.setopt(pycurl.HEADERFUNCTION, self._on_header)
+        self.curl.setopt(pycurl.WRITEFUNCTION, self._on_body)
+        self._settings = settings
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the last fetch."""
+        self.uri: CrawlUri | None = None
+        self.on_done: OnDone | None = None
+        self.is_running = False  # in curl's hands
+        self.failure: Failure | None = None  # what we, not curl, found wrong
+        self.head = HeadReader(max_size=self._settings.max_header_size, max_count=self._settings.max_header_count)
+        self.headers: Headers | None = None
+        self.body: BodyReader | None = None
+        self.started_at = 0.0  # wall time, seconds
+        self.started = 0.0  # monotonic, seconds
+        self.elapsed = 0.0  # seconds, when we ended the transfer: curl's own count stands still between events
+        self.mark = 0.0  # monotonic, seconds: since then the speed is measured
+        self.mark_size = 0  # bytes of the answer at that time
+
+    def begin(self, uri: CrawlUri, on_done: OnDone, clock: Clock) -> None:
+        """Take on a fetch; a URL that can't be handed to curl becomes :attr:`failure`."""
+        self.uri = uri
+        self.on_done = on_done
+        self.started_at = clock.now()
+        self.started = self.mark = clock.monotonic()
+        try:
+            self.curl.setopt(pycurl.URL, uri.url)
+            self.curl.setopt(pycurl.REQUEST_TARGET, _request_target(uri.url))
+        except (pycurl.error, ValueError, TypeError) as error:  # not ASCII, or with a NUL
+            self.failure = Failure(kind=ErrorKind.URL, detail=one_line(str(error)))
+
+    @property
+    def size(self) -> int:
+        """Bytes of the answer so far."""
+        return self.head.size + (self.body.wire_size if self.body else 0)
+
+    def _on_header(self, line: bytes) -> int | None:
+        try:
+            self.head.feed(line)
+        except HeadError as error:
+            self.failure = error.failure
+            return _STOP
+        return None
+
+    def _on_body(self, chunk: bytes) -> int | None:
+        try:
+            if self.body is None:
+                self.body = self._new_body()
+            self.body.feed(chunk)
+        except BodyError as error:
+            self.failure = error.failure
+            return _STOP
+        return None
+
+    def _new_body(self) -> BodyReader:
+        self.headers = self.head.headers()
+        values = [value for name, value in self.headers if name == "content-encoding"]
+        return BodyReader(content_codings(values) if values else (), max_wire_size=self._settings.max_wire_size,
+                          max_body_size=self._settings.max_body_size)
+
+    def lateness(self, now: float) -> str:
+        """Why the fetch takes too long at *now* (monotonic, seconds); empty when it doesn't.
+
+        curl watches over the connection and the time in all. It has no limit for the first byte, and its minimum speed
+        would count the wait for that.
+        """
+        settings = self._settings
+        size = self.size
+        if not size:
+            request_sent = self.curl.getinfo(pycurl.PRETRANSFER_TIME)
+            waited = now - self.started - request_sent
+            is_late = request_sent > 0 and waited > settings.first_byte_timeout
+            return f"no answer within {settings.first_byte_timeout:g} s (fetch.first_byte_timeout)" if is_late else ""
+        if not self.mark_size or size - self.mark_size >= settings.min_speed * (now - self.mark):
+            self.mark, self.mark_size = now, size
+        is_slow = settings.min_speed > 0 and now - self.mark >= settings.min_speed_time
+        return (f"less than {settings.min_speed} bytes/s for {settings.min_speed_time} s (fetch.min_speed)"
+                if is_slow else "")
+
+    def result(self, code: int, message: str) -> tuple[Page, bytes]:
+        """The page and its body when curl ended the transfer with *code* (0: well) and *message*."""
+        assert self.uri is not None
+        failure = self.failure
+        if failure is None and code:
+            failure = curl_failure(code, message, is_connected=bool(self.curl.getinfo(pycurl.PRIMARY_IP)),
+                                   max_wire_size=self._settings.max_wire_size)
+        body = b""
+        if failure is None and self.body is not None:
+            try:
+                body = self.body.finish()
+            except BodyError as error:
+                failure = error.failure
+        status = self.head.status
+        getinfo = self.curl.getinfo
+        return Page(
+            uri=self.uri,
+            status=status,
+            failure=judge(status, failure) if self.head.is_complete else failure or NO_ANSWER,
+            headers=self.head.headers() if self.headers is None else self.headers,
+            started_at=self.started_at,
+            elapsed=self.elapsed or (getinfo(pycurl.TOTAL_TIME) if self.is_running else 0.0),
+            first_byte=getinfo(pycurl.STARTTRANSFER_TIME) if self.head.size else 0.0,
+            wire_size=self.body.wire_size if self.body else 0,
+            ip=(getinfo(pycurl.PRIMARY_IP) or "") if self.is_running else "",
+            http_version=self.head.http_version,
+        ), body
+
+
+def _request_target(url: str) -> str:
+    """The path and query of *url* as they stand there (RFC 9112, section 3.2.1): curl would rewrite %7e to %7E."""
+    match = _TARGET.match(url)
+    target = match[1] if match else ""
+    return target if target.startswith("/") else f"/{target}"
+
+
+def _milliseconds(seconds: float) -> int:
+    return max(1, math.ceil(seconds * 1000))
+
+
+def _new_handle(settings: FetchSection) -> pycurl.Curl:
+    """A handle with all options but the URL and the callbacks."""
+    curl = pycurl.Curl()
+    fields = [f"Accept: {settings.accept}", f"Accept-Encoding: {ACCEPT_ENCODING}"]
+    if settings.accept_language:
+        fields.append(f"Accept-Language: {settings.accept_language}")
+    options = {
+        pycurl.NOSIGNAL: 1,
+        pycurl.PROTOCOLS: pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS,
+        pycurl.PROXY: "",  # what the settings don't name is not used, whatever the environment says
+        pycurl.FOLLOWLOCATION: 0,  # each redirect is a URI of the frontier
+        pycurl.PATH_AS_IS: 1,  # our URLs are normalized already
+        pycurl.HTTP09_ALLOWED: 0,
+        pycurl.HTTP_VERSION: _HTTP_VERSIONS[settings.http_version],
+        pycurl.HTTPHEADER: fields,
+        pycurl.USERAGENT: settings.user_agent,
+        pycurl.BUFFERSIZE: _RECEIVE_BUFFER,
+        pycurl.MAXFILESIZE_LARGE: settings.max_wire_size,
+        pycurl.CONNECTTIMEOUT_MS: _milliseconds(settings.connect_timeout),
+        pycurl.TIMEOUT_MS: _milliseconds(settings.timeout),
+        pycurl.SSL_VERIFYPEER: int(settings.verify_tls),
+        pycurl.SSL_VERIFYHOST: 2 if settings.verify_tls else 0,
+        pycurl.CAINFO: settings.ca_file or certifi.where(),
+    }
+    for option, value in options.items():
+        curl.setopt(option, value)
+    return curl
+
+
+class Transport:
+    """HTTP over pycurl's multi interface on the event loop.
+
+    At most ``settings.connections`` fetches run at a time; the caller keeps the queue. Raises :class:`SettingsError`
+    when ``ca_file`` can't be read. Use it from the loop's thread only.
+    """
+
+    def __init__(self, settings: FetchSection, *, clock: Clock, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        if settings.ca_file and not Path(settings.ca_file).is_file():
+            raise SettingsError(f"fetch.ca_file: there is no file {settings.ca_file}")
+        self._clock = clock
+        self._loop = loop or asyncio.get_running_loop()
+        self._idle = [_Slot(settings) for _ in range(settings.connections)]
+        self._active: dict[pycurl.Curl, _Slot] = {}
+        self._refused: list[_Slot] = []  # of the active, those that never got as far as curl
+        self._sweep_interval = min(_SWEEP_INTERVAL, settings.first_byte_timeout / 4)
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._starter: asyncio.Handle | None = None  # set while fetches wait for their first push
+        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_at = math.inf  # when that rings, in the loop's time
+        self._deadline = math.inf  # when curl wants to be called
+        self._is_closed = False
+        self._poller = new_poller()
+        self._multi = pycurl.CurlMulti()
+        self._multi.setopt(pycurl.M_PIPELINING, pycurl.PIPE_MULTIPLEX)
+        self._multi.setopt(pycurl.M_MAXCONNECTS, _IDLE_CONNECTIONS * settings.connections)
+        self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._on_socket)
+        self._multi.setopt(pycurl.M_TIMERFUNCTION, self._on_timer)
+        self._loop.add_reader(self._poller.fileno(), self._on_ready)
+
+    @property
+    def free(self) -> int:
+        """Fetches that could begin now."""
+        return len(self._idle)
+
+    @property
+    def active(self) -> int:
+        """Fetches under way."""
+        return len(self._active)
+
+    def fetch(self, uri: CrawlUri, on_done: OnDone) -> None:
+        """Begin to fetch *uri*; :attr:`free` must not be 0.
+
+        *on_done* is called later, from the loop and exactly once (unless :meth:`abort` comes first). It may begin the
+        next fetch. What it raises is logged.
+        """
+        slot = self._idle.pop()
+        slot.begin(uri, on_done, self._clock)
+        self._active[slot.curl] = slot
+        if slot.failure is None:
+            self._multi.add_handle(slot.curl)
+            slot.is_running = True
+        else:
+            self._refused.append(slot)
+        self._start_soon()
+        if self._sweeper is None:
+            self._sweeper = self._loop.call_later(self._sweep_interval, self._sweep)
+
+    def abort(self) -> list[CrawlUri]:
+        """End all fetches at once and return their URIs; their ``on_done`` is not called."""
+        slots = list(self._active.values())
+        uris = [slot.uri for slot in slots if slot.uri is not None]
+        for slot in slots:
+            self._release(slot)
+        return uris
+
+    def close(self) -> None:
+        """Abort what runs and close all connections; nothing may be called afterwards, but closing again.
+
+        libcurl waits here for its resolver threads: seconds, when a name server is silent.
+        """
+        if self._is_closed:
+            return
+        self._is_closed = True
+        self.abort()
+        self._multi.close()
+        for slot in self._idle:
+            slot.curl.close()
+        self._loop.remove_reader(self._poller.fileno())
+        self._poller.close()
+        self._deadline = math.inf
+        for handle in (self._sweeper, self._starter, self._alarm):
+            if handle is not None:
+                handle.cancel()
+
+    def _on_socket(self, what: int, fd: int, _multi: pycurl.CurlMulti, _data: object) -> None:
+        """What curl wants of a socket: its POLL_IN and POLL_OUT are the poller's bits."""
+        self._poller.watch(fd, 0 if what == pycurl.POLL_REMOVE else what)
+
+    def _on_timer(self, milliseconds: int) -> None:
+        """When curl wants to be called: one timer is armed, for no later than that.
+
+        It is left alone when the time moves back, which happens with each page: :meth:`_on_alarm` looks again.
+        """
+        if milliseconds < 0:
+            self._deadline = math.inf
+        elif milliseconds == 0:
+            self._start_soon()
+        else:
+            self._deadline = self._loop.time() + milliseconds / 1000
+            if self._deadline < self._alarm_at:
+                self._arm()
+
+    def _arm(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm_at = self._deadline
+        self._alarm = self._loop.call_at(self._deadline, self._on_alarm)
+
+    def _on_alarm(self) -> None:
+        self._alarm_at = math.inf
+        if self._loop.time() >= self._deadline:
+            self._deadline = math.inf
+            self._push()
+        if self._deadline < self._alarm_at:
+            self._arm()
+
+    def _on_ready(self) -> None:
+        """Sockets are ready: the poller's bits are curl's CSELECT bits."""
+        act = self._multi.socket_action
+        for fd, bits in self._poller.ready():
+            act(fd, bits)
+        self._collect()
+
+    def _start_soon(self) -> None:
+        if self._starter is None:
+            self._starter = self._loop.call_soon(self._start)
+
+    def _start(self) -> None:
+        self._starter = None
+        self._push()
+
+    def _push(self) -> None:
+        """Give curl a turn: with the fetches begun since the last one, and with what has become due."""
+        self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
+        self._collect()
+
+    def _sweep(self) -> None:
+        """Look for fetches that are late; also a second chance for curl's own timers."""
+        self._sweeper = None
+        now = self._clock.monotonic()
+        late = []
+        for slot in self._active.values():
+            if slot.failure is None and (detail := slot.lateness(now)):
+                slot.failure = Failure(kind=ErrorKind.TIMEOUT, detail=detail)
+                slot.elapsed = now - slot.started
+                late.append((slot, 0, ""))
+        self._finish(late)
+        if self._is_closed:
+            return
+        self._push()
+        if self._active and self._sweeper is None and not self._is_closed:
+            self._sweeper = self._loop.call_later(self._sweep_interval, self._sweep)
+
+    def _collect(self) -> None:
+        """Finish the fetches that ended."""
+        _, done, failed = self._multi.info_read()
+        ended = [(self._active[curl], 0, "") for curl in done]
+        ended += [(self._active[curl], code, message) for curl, code, message in failed]
+        if self._refused:
+            ended += [(slot, 0, "") for slot in self._refused]
+        if ended:
+            self._finish(ended)
+
+    def _finish(self, ended: Iterable[tuple[_Slot, int, str]]) -> None:
+        """Free all slots first, then hand over: whatever an ``on_done`` does meets a transport in order."""
+        results = []
+        for slot, code, message in ended:
+            page, body = slot.result(code, message)
+            assert slot.on_done is not None
+            results.append((slot.on_done, page, body))
+            self._release(slot)
+        for on_done, page, body in results:
+            try:
+                on_done(page, body)
+            except Exception:  # noqa: BLE001 - a mistake of the caller's must not stop the other pages
+                _log.exception("%s: the page could not be handed on", page.uri.url)
+
+    def _release(self, slot: _Slot) -> None:
+        del self._active[slot.curl]
+        if slot.is_running:
+            self._multi.remove_handle(slot.curl)
+        else:
+            self._refused.remove(slot)
+        slot.reset()
+        self._idle.append(slot)

@@ -1,0 +1,93 @@
+"""Which worker holds which URI: the leases, in memory only, because a leased URI's row stays in its queue."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from spyder.frontier.hosts import ActiveHost
+from spyder.model.records import QueuedUri
+
+#: A lease's number is the master's epoch shifted by this, and a count: unique for ever.
+EPOCH_SHIFT = 40
+
+
+class Lease:
+    """One URI in the hands of one worker."""
+
+    __slots__ = ("host", "is_fetched", "is_superseded", "number", "uri", "worker")
+
+    def __init__(self, number: int, uri: QueuedUri, host: ActiveHost, worker: str) -> None:
+        self.number = number
+        self.uri = uri
+        self.host = host
+        self.worker = worker
+        self.is_fetched = False  #: its connection is free again
+        self.is_superseded = False  #: somebody else's late outcome settled the URI
+
+
+class LeaseTable:
+    """All leases, by number, by URI and by holder."""
+
+    def __init__(self, epoch: int) -> None:
+        self._next = (epoch << EPOCH_SHIFT) + 1
+        self._leases: dict[int, Lease] = {}
+        self._by_key: dict[bytes, Lease] = {}
+        self._by_worker: dict[str, dict[int, Lease]] = {}
+
+    def __len__(self) -> int:
+        """URIs that are leased."""
+        return len(self._by_key)
+
+    def __contains__(self, key: bytes) -> bool:
+        """True when the URI *key* is leased."""
+        return key in self._by_key
+
+    def grant(self, uri: QueuedUri, host: ActiveHost, worker: str) -> Lease:
+        """A new lease of *uri* to *worker*."""
+        number = self._next
+        self._next += 1
+        lease = Lease(number, uri, host, worker)
+        self._leases[number] = self._by_key[uri.key] = lease
+        held = self._by_worker.get(worker)
+        if held is None:
+            held = self._by_worker[worker] = {}
+        held[number] = lease
+        return lease
+
+    def get(self, number: int) -> Lease | None:
+        """The lease with this number, if it still stands."""
+        return self._leases.get(number)
+
+    def holder_of(self, key: bytes) -> Lease | None:
+        """The lease of the URI *key*, if it has one."""
+        return self._by_key.get(key)
+
+    def end(self, lease: Lease) -> None:
+        """Forget a lease: its outcome is settled, or it goes back."""
+        del self._leases[lease.number]
+        self._by_worker[lease.worker].pop(lease.number, None)
+        if self._by_key.get(lease.uri.key) is lease:
+            del self._by_key[lease.uri.key]
+
+    def supersede(self, lease: Lease) -> None:
+        """The URI is settled by another's outcome; the holder keeps its slot until it reports or is lost."""
+        lease.is_superseded = True
+        if self._by_key.get(lease.uri.key) is lease:
+            del self._by_key[lease.uri.key]
+
+    def held_by(self, worker: str) -> int:
+        """Slots of *worker* that are taken."""
+        return len(self._by_worker.get(worker, ()))
+
+    def take_all(self, worker: str) -> list[Lease]:
+        """End all leases of *worker* and return them: it is lost, or it hands them back."""
+        leases = list(self._by_worker.pop(worker, {}).values())
+        for lease in leases:
+            del self._leases[lease.number]
+            if self._by_key.get(lease.uri.key) is lease:
+                del self._by_key[lease.uri.key]
+        return leases
+
+    def __iter__(self) -> Iterator[Lease]:
+        """All leases that stand."""
+        return iter(self._by_key.values())

@@ -1,0 +1,549 @@
+"""The master: joins the frontier with the bus. It gives leases out, takes outcomes in, and knows its workers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import assert_never
+
+import msgspec
+
+from spyder import __version__, plugins
+from spyder.bus import sockets as zsockets
+from spyder.bus.messages import (
+    PROTOCOL_VERSION,
+    Ack,
+    Available,
+    Codec,
+    Fetched,
+    Gone,
+    GreetAgain,
+    LeaseBatch,
+    Load,
+    MasterHeartbeat,
+    MasterMessage,
+    OutcomeBatch,
+    OutcomeMessage,
+    Probe,
+    Quit,
+    QuitAck,
+    Refused,
+    Welcome,
+    WorkerHeartbeat,
+    WorkerMessage,
+)
+from spyder.bus.mgmt import GREETING_INTERVAL, Peer, PeerState, Roster
+from spyder.bus.outcomes import Delivery, Positions
+from spyder.bus.sockets import Frames, Reader, Socket, Sockets, bind_push
+from spyder.errors import MessageError, StoreError
+from spyder.frontier.frontier import Frontier, SeedReport
+from spyder.model.clock import Clock, StageTimes, cpu_seconds
+from spyder.model.records import Books, CrawlUri
+from spyder.model.scoping import HostScoping
+from spyder.model.states import ExitCode
+from spyder.model.url import UriIdentity
+from spyder.runtime import resident_memory
+from spyder.settings import Settings, digests, host_name
+
+_log = logging.getLogger(__name__)
+
+#: Seconds between attempts to commit after the store refused.
+_COMMIT_RETRY = 1.0
+#: Leases given out in one turn, so that messages get their turn too.
+_TURN = 256
+#: Topic that every worker subscribes to.
+_ALL = b"all"
+
+
+class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """A worker as ``spyder status`` shows it."""
+
+    worker: str
+    version: str
+    state: str
+    slots: int
+    leased: int
+    pids: tuple[int, ...]
+    load: Load
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """The master as ``spyder status`` shows it."""
+
+    master: str
+    version: str
+    epoch: int
+    project: str
+    state: str  #: starting, running, paused, stopping
+    reason: str  #: of the state, in words
+    elapsed: float  #: seconds since start
+    books: Books
+    is_balanced: bool
+    leased: int
+    active_hosts: int
+    busy_hosts: int
+    pages_per_second: float  #: over the last seconds
+    counts: dict[str, int]
+    workers: tuple[WorkerStatus, ...]
+    cpu: float  #: seconds of the master
+    memory: int  #: bytes of the master, resident
+    store_size: int  #: bytes on disk
+    commits: int
+    stages: dict[str, float]  #: CPU seconds by stage, when measured
+    first_lease: float | None  #: seconds from the master's start to the first lease
+
+
+class Master:
+    """One master over one frontier; :meth:`wait` returns why it ended."""
+
+    def __init__(self, settings: Settings, *, sockets: Sockets, clock: Clock, ends_when_done: bool = False,
+                 expects_survivors: bool = True, is_profiled: bool = False) -> None:
+        self._settings = settings
+        self._bus = settings.bus
+        self._sockets = sockets
+        self._clock = clock
+        self._ends_when_done = ends_when_done
+        self._times = StageTimes(enabled=is_profiled)
+        self.identity = f"master:{host_name()}:{os.getpid()}"
+        self.frontier = open_frontier(settings, clock)
+        self._roster = Roster(digests=digests(settings), heartbeat=self._bus.heartbeat, missed=self._bus.missed)
+        self._positions = Positions(self.frontier.positions())
+        self._survivors: dict[str, int] = {}  #: workers of the last master and the sequence that they still bring
+        self._grace_until = 0.0
+        if expects_survivors:
+            self._survivors = dict.fromkeys(self.frontier.positions(), -1)
+            self._grace_until = clock.monotonic() + self._bus.heartbeat * self._bus.missed
+        self._push: dict[str, tuple[Socket, str]] = {}
+        self._from_worker: Codec[WorkerMessage] = Codec(WorkerMessage, limit=self._bus.max_message)
+        self._to_worker: Codec[MasterMessage] = Codec(MasterMessage, limit=self._bus.max_message)
+        self._leases: Codec[LeaseBatch] = Codec(LeaseBatch, limit=self._bus.max_message)
+        self._outcomes: Codec[OutcomeMessage] = Codec(OutcomeMessage, limit=self._bus.max_message)
+        self._to_acknowledge: set[str] = set()
+        self._readers: list[Reader] = []
+        self._loop = asyncio.get_running_loop()
+        self._end: asyncio.Future[str] = self._loop.create_future()
+        self._wake: asyncio.TimerHandle | None = None
+        self._welcome_timer: asyncio.TimerHandle | None = None
+        self._is_turn_due = False
+        self._is_started = False
+        self._stopping = ""
+        self._trouble = ""
+        self._started_at = clock.monotonic()
+        self._first_lease: float | None = None
+        self._counts: Counter[str] = Counter()
+        self._rate = Rate()
+        self._push_number = 0
+        self._refusals: set[str] = set()
+        self.on_refusal: Callable[[str], None] = lambda reason: None
+
+    # -- start and end -------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Bind the three addresses and begin to listen. Raises :class:`spyder.errors.BusError` if one can't be."""
+        self._mgmt_out = self._sockets.publisher(bind=self._bus.mgmt_master)
+        mgmt_in = self._sockets.subscriber(bind=self._bus.mgmt_worker)
+        outcomes_in = self._sockets.subscriber(bind=self._bus.outcomes)
+        self._outcomes_address = zsockets.endpoint(outcomes_in)
+        self._readers = [Reader(mgmt_in, self._hear, on_burst=self._turn_soon), Reader(outcomes_in, self._take)]
+        self._beat_task = asyncio.create_task(self._beat(), name="heartbeat")
+        self._beat_task.add_done_callback(self._task_ended)
+        self._is_started = True
+        self._turn_soon()
+
+    async def wait(self) -> str:
+        """Wait until the crawl is to end; returns the reason: done, limit, or what :meth:`end` was told."""
+        return await self._end
+
+    def end(self, reason: str) -> None:
+        """Make :meth:`wait` return."""
+        if not self._end.done():
+            self._end.set_result(reason)
+
+    async def stop(self) -> Status:
+        """End in good order: no more leases, workers drain, what they did not do goes back, everything is durable.
+
+        Returns the last figures, with those of the workers from before their end.
+        """
+        workers = self.status().workers
+        self._stopping = "asked to stop"
+        deadline = self._clock.monotonic() + self._settings.worker.drain + 2 * self._bus.linger
+        for peer in self._roster:
+            peer.state = PeerState.QUITTING
+        told_at = 0.0
+        while len(self._roster) and self._clock.monotonic() < deadline:
+            if self._clock.monotonic() - told_at > self._bus.heartbeat / 2:
+                told_at = self._clock.monotonic()
+                self._say(_ALL, Quit(drain=self._settings.worker.drain))
+            await asyncio.sleep(0.005)
+        for peer in list(self._roster):
+            _log.error("worker %s did not end in time; its leases go back", peer.worker)
+            self._part(peer.worker)
+        self._beat_task.cancel()
+        for timer in (self._wake, self._welcome_timer):
+            if timer is not None:
+                timer.cancel()
+        for reader in self._readers:
+            reader.close()
+        self.frontier.commit()
+        status = msgspec.structs.replace(self.status(), workers=workers)
+        self.frontier.close()
+        return status
+
+    def add_seeds(self, urls: Iterable[str]) -> SeedReport:
+        """Add seeds durably: when this returns they are in the store."""
+        report = self.frontier.add_seeds(urls)
+        self.frontier.commit()
+        self._turn_soon()
+        return report
+
+    # -- what arrives --------------------------------------------------------------------------------------------
+
+    def _hear(self, frames: Frames) -> None:
+        try:
+            message = self._from_worker.decode(frames[-1])
+        except MessageError as error:
+            self._drop("management message", error)
+            return
+        match message:
+            case Fetched():
+                peer = self._roster.get(message.worker)
+                if peer is not None and peer.session == message.session:
+                    self.frontier.fetched(message.notices)
+            case WorkerHeartbeat():
+                self._beaten(message)
+            case Available():
+                self._greet(message)
+            case QuitAck():
+                _log.info("worker %s ended, %d outcomes unacknowledged", message.worker, message.unacknowledged)
+                if not message.unacknowledged:
+                    self._positions.forget(message.worker)
+                    self.frontier.forget_position(message.worker)
+                self._part(message.worker)
+            case Gone():
+                if self._roster.get(message.worker) is not None:
+                    _log.error("worker %s died: %s; its leases go back", message.worker, message.reason)
+                    self._counts["workers_lost"] += 1
+                    self._part(message.worker)
+            case _:
+                assert_never(message)
+
+    def _greet(self, greeting: Available) -> None:
+        """A worker greets: welcome it, again if it has not heard, anew if it had lost us."""
+        if self._stopping:
+            self._say(greeting.worker.encode(), Quit(drain=0.0))
+            return
+        objection = self._roster.objection(greeting)
+        if objection:
+            self._say(greeting.worker.encode(), Refused(protocol=PROTOCOL_VERSION, reason=objection))
+            if greeting.worker not in self._refusals:
+                self._refusals.add(greeting.worker)
+                _log.error("refused: %s", objection)
+                self.on_refusal(objection)
+            return
+        peer = self._roster.get(greeting.worker)
+        if peer is None or peer.has_beaten:
+            if peer is not None:
+                _log.warning("worker %s greets again; its leases go back", greeting.worker)
+                self._part(greeting.worker)
+            peer = self._roster.welcome(greeting, self._clock.monotonic())
+            self._push_number += 1
+            self._push[greeting.worker] = bind_push(self._sockets, self._bus.push, self._push_number)
+            _log.info("worker %s greets: %d slots, version %s", greeting.worker, greeting.slots, greeting.version)
+        self._say_welcome(peer)
+        self._repeat_welcomes_soon()
+
+    def _say_welcome(self, peer: Peer) -> None:
+        self._say(peer.worker.encode(), Welcome(
+            master=self.identity, epoch=self.frontier.epoch, session=peer.session, push=self._push[peer.worker][1],
+            outcomes=self._outcomes_address))
+
+    def _repeat_welcomes_soon(self) -> None:
+        """Repeat welcomes until a probe shows that the worker's extractor, too, has heard."""
+        if self._welcome_timer is None:
+            self._welcome_timer = self._loop.call_later(GREETING_INTERVAL, self._repeat_welcomes)
+
+    def _repeat_welcomes(self) -> None:
+        self._welcome_timer = None
+        deaf = [peer for peer in self._roster if not peer.has_probed]
+        for peer in deaf:
+            self._say_welcome(peer)
+        if deaf and not self._stopping:
+            self._repeat_welcomes_soon()
+
+    def _beaten(self, message: WorkerHeartbeat) -> None:
+        now = self._clock.monotonic()
+        peer = self._roster.beat(message, self.frontier.epoch, now)
+        if peer is None:
+            if not self._stopping:
+                self._say(message.worker.encode(), GreetAgain(epoch=self.frontier.epoch))
+            return
+        for batch in peer.batches.confirm(message.received, now):
+            _log.warning("worker %s did not get batch %d: sending it again", peer.worker, batch.number)
+            self._counts["batches_resent"] += 1
+            zsockets.send(self._push[peer.worker][0], [self._leases.encode(batch)])
+
+    def _take(self, frames: Frames) -> None:
+        """A message on the outcome socket: settle, commit, acknowledge, go on."""
+        self._times.start()
+        try:
+            message = self._outcomes.decode(frames[-1])
+        except MessageError as error:
+            self._drop("outcome message", error)
+            return
+        self._times.lap("receive")
+        match message:
+            case Probe():
+                self._probed(message)
+            case OutcomeBatch():
+                self._settle(message)
+            case _:
+                assert_never(message)
+        self._turn()
+
+    def _probed(self, probe: Probe) -> None:
+        if self._roster.probed(probe.worker, probe.session) is None:
+            return
+        position = self._positions.announce(probe.worker, probe.sequence)
+        self.frontier.note_position(probe.worker, position)
+        if probe.worker in self._survivors:
+            self._survivors[probe.worker] = probe.last
+        self._to_acknowledge.add(probe.worker)
+
+    def _settle(self, batch: OutcomeBatch) -> None:
+        peer = self._roster.get(batch.worker)
+        if batch.worker not in self._positions:
+            self._counts["outcomes_unannounced"] += 1  # the worker probes first; what it sent before comes again
+            return
+        match self._positions.judge(batch.worker, batch.sequence):
+            case Delivery.NEW:
+                self.frontier.settle(batch.worker, batch.outcomes)
+                self.frontier.note_position(batch.worker, batch.sequence)
+                self._to_acknowledge.add(batch.worker)
+                self._times.lap("settle")
+            case Delivery.REPEATED:
+                self._counts["outcomes_repeated"] += len(batch.outcomes)
+                self._to_acknowledge.add(batch.worker)
+            case Delivery.GAP:
+                self._counts["outcome_gaps"] += 1
+        if peer is not None:
+            peer.heard_at = self._clock.monotonic()
+
+    # -- the turn ------------------------------------------------------------------------------------------------
+
+    def _turn_soon(self) -> None:
+        """Have a turn when the messages that are there have been read."""
+        if not self._is_turn_due and self._is_started:
+            self._is_turn_due = True
+            self._loop.call_soon(self._turn)
+
+    def _turn(self) -> None:
+        """Commit, acknowledge, lease: the order that the guarantee rests on."""
+        self._is_turn_due = False
+        self._times.start()
+        try:
+            self.frontier.maintain()
+            if self.frontier.commit():
+                self._counts["commits"] += 1
+        except StoreError as error:
+            self._commit_failed(error)
+            return
+        self._trouble = ""
+        self._times.lap("commit")
+        self._acknowledge()
+        if self._stopping:
+            return
+        if not self._is_in_grace():
+            self._lease()
+        self._times.lap("lease")
+        self._end_if_done()
+        self._wake_in_time()
+
+    def _commit_failed(self, error: StoreError) -> None:
+        """Nothing is acknowledged and nothing leased until a commit succeeds: what workers hold waits with them."""
+        if self._trouble != str(error):
+            self._trouble = str(error)
+            _log.error("the frontier can't be written: %s; trying again every %g s, nothing is lost", error, _COMMIT_RETRY)
+        self._counts["commits_failed"] += 1
+        self._loop.call_later(_COMMIT_RETRY, self._turn_soon)
+
+    def _acknowledge(self) -> None:
+        for worker in self._to_acknowledge:
+            self._say(worker.encode(), Ack(epoch=self.frontier.epoch, sequence=self._positions.position(worker)))
+        self._to_acknowledge.clear()
+
+    def _lease(self) -> None:
+        """Give every ready worker what it has room for."""
+        room = {}
+        for peer in self._roster.ready():
+            free = peer.slots - self.frontier.held_by(peer.worker)
+            if free > 0:
+                room[peer.worker] = min(free, _TURN)
+        if not room:
+            return
+        by_worker: dict[str, list[CrawlUri]] = {}
+        for grant in self.frontier.lease(room):
+            by_worker.setdefault(grant.worker, []).append(grant.uri)
+        now = self._clock.monotonic()
+        if by_worker and self._first_lease is None:
+            self._first_lease = self.elapsed
+        for worker, uris in by_worker.items():
+            holder = self._roster.get(worker)
+            assert holder is not None
+            batch = holder.batches.batch(uris, now)
+            zsockets.send(self._push[worker][0], [self._leases.encode(batch)])
+            self._counts["batches"] += 1
+
+    def _is_in_grace(self) -> bool:
+        """True while outcomes may still come that workers finished under the last master: first these, then leases."""
+        if not self._survivors:
+            return False
+        self._survivors = {worker: last for worker, last in self._survivors.items()
+                           if last < 0 or self._positions.position(worker) < last}
+        if self._clock.monotonic() >= self._grace_until:
+            self._survivors = {}
+        return bool(self._survivors)
+
+    def _end_if_done(self) -> None:
+        if not self._ends_when_done or self._end.done():
+            return
+        if self.frontier.is_idle and self.frontier.books.discovered:
+            self.end("done")
+        elif self.frontier.is_limit_reached and not self.frontier.leased:
+            self.end("page limit")
+        elif self._settings.limits.time is not None and self.elapsed >= self._settings.limits.time:
+            self.end("time limit")
+
+    def _wake_in_time(self) -> None:
+        """Have a turn when time alone makes something possible."""
+        if self._wake is not None:
+            self._wake.cancel()
+            self._wake = None
+        times = []
+        at = self.frontier.next_wake()
+        if at is not None and any(peer.slots > self.frontier.held_by(peer.worker) for peer in self._roster.ready()):
+            times.append(max(0.0, at - self._clock.now()))
+        if self._settings.limits.time is not None:
+            times.append(max(0.0, self._settings.limits.time - self.elapsed))
+        if self._survivors:
+            times.append(0.05)
+        if times:
+            self._wake = self._loop.call_later(max(0.001, min(times)), self._turn_soon)
+
+    # -- workers -------------------------------------------------------------------------------------------------
+
+    async def _beat(self) -> None:
+        """Send heartbeats, repeat acknowledgements, miss those who don't send theirs."""
+        while True:
+            acks = {peer.worker: self._positions.position(peer.worker) for peer in self._roster if peer.has_probed}
+            self._say(_ALL, MasterHeartbeat(master=self.identity, epoch=self.frontier.epoch, acks=acks))
+            for peer in self._roster.lost(self._clock.monotonic()):
+                _log.error("worker %s missed %d heartbeats; its leases go back", peer.worker, self._bus.missed)
+                self._counts["workers_lost"] += 1
+                self._let_go(peer.worker)
+            self._rate.note(self._clock.monotonic(), self.frontier.counts["fetches"])
+            self._turn_soon()
+            await asyncio.sleep(self._bus.heartbeat / 2)
+
+    def _task_ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            _log.error("task %s died", task.get_name(), exc_info=task.exception())
+            self.end(f"task {task.get_name()} died: {task.exception()}")
+
+    def _part(self, worker: str) -> None:
+        """A worker is no longer welcome: its socket is closed, its leases go back."""
+        if self._roster.remove(worker) is not None:
+            self._let_go(worker)
+
+    def _let_go(self, worker: str) -> None:
+        socket, _ = self._push.pop(worker)
+        self._sockets.close(socket, linger=0)
+        returned = self.frontier.release(worker)
+        if returned:
+            _log.info("%d leases of %s went back", returned, worker)
+        self._turn_soon()
+
+    def _say(self, topic: bytes, message: MasterMessage) -> None:
+        zsockets.send(self._mgmt_out, [topic, self._to_worker.encode(message)])
+
+    def _drop(self, what: str, error: MessageError) -> None:
+        self._counts["garbage"] += 1
+        _log.warning("dropped a %s: %s", what, error)
+
+    # -- what can be asked ---------------------------------------------------------------------------------------
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since start."""
+        return self._clock.monotonic() - self._started_at
+
+    @property
+    def workers(self) -> int:
+        """Workers that are welcome."""
+        return len(self._roster)
+
+    def status(self) -> Status:
+        """Everything that ``spyder status`` shows."""
+        frontier = self.frontier
+        state = "stopping" if self._stopping else "paused" if self._trouble else "running" if self._is_started else "starting"
+        return Status(
+            master=self.identity, version=__version__, epoch=frontier.epoch, project=self._settings.project.name,
+            state=state, reason=self._stopping or self._trouble, elapsed=self.elapsed, books=frontier.books,
+            is_balanced=frontier.books.is_balanced, leased=frontier.leased, active_hosts=frontier.active_hosts,
+            busy_hosts=frontier.busy_hosts, pages_per_second=self._rate.per_second(),
+            counts=dict(sorted((frontier.counts + self._counts).items())),
+            workers=tuple(self._worker_status(peer) for peer in self._roster), cpu=cpu_seconds(),
+            memory=resident_memory(), store_size=frontier.store_size(), commits=self._counts["commits"],
+            stages=dict(self._times.seconds), first_lease=self._first_lease)
+
+    def _worker_status(self, peer: Peer) -> WorkerStatus:
+        return WorkerStatus(worker=peer.worker, version=peer.greeting.version, state=peer.state.name.lower(),
+                            slots=peer.slots, leased=self.frontier.held_by(peer.worker), pids=peer.greeting.pids,
+                            load=peer.load)
+
+
+class Rate:
+    """Events per second over the last few seconds."""
+
+    def __init__(self, *, window: float = 5.0) -> None:
+        self._window = window
+        self._notes: list[tuple[float, int]] = []
+
+    def note(self, at: float, total: int) -> None:
+        """Take the total at a time (monotonic seconds)."""
+        self._notes.append((at, total))
+        while len(self._notes) > 2 and at - self._notes[1][0] >= self._window:
+            self._notes.pop(0)
+
+    def per_second(self) -> float:
+        """The rate, 0 before there are two totals."""
+        if len(self._notes) < 2:
+            return 0.0
+        (first_at, first), (last_at, last) = self._notes[0], self._notes[-1]
+        return (last - first) / max(last_at - first_at, 1e-6)
+
+
+def open_frontier(settings: Settings, clock: Clock) -> Frontier:
+    """The frontier that the settings describe, on its store.
+
+    Raises :class:`StoreError` when the store can't be opened or was built otherwise.
+    """
+    section = settings.frontier
+    store = plugins.find("store", section.store).open(settings.frontier_directory, cache=section.cache)
+    try:
+        prioritizer = plugins.find("prioritizer", section.priority)()
+        identity = UriIdentity(plugins.find("canonical", section.canonical), plugins.find("assignment", section.assignment))
+        return Frontier(
+            store=store, clock=clock, identity=identity, scoping=HostScoping(settings.scope.mode),
+            prioritizer=prioritizer, frontier=section, politeness=settings.politeness, retry=settings.retry,
+            limits=settings.limits, project=settings.project.name)
+    except BaseException:
+        store.close()
+        raise
+
+
+def exit_code(books: Books) -> ExitCode:
+    """What the end of a crawl returns to the shell: an imbalance is never a success."""
+    return ExitCode.OK if books.is_balanced else ExitCode.BOOKS

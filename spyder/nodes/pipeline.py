@@ -1,0 +1,164 @@
+"""What happens to a fetched page: extract, scope, processors, record, outcome. One page in, one outcome out."""
+
+from __future__ import annotations
+
+import hashlib
+from base64 import b32encode
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import msgspec
+
+from spyder.extract.headers import content_type_of, field, header_links
+from spyder.extract.html import read_html
+from spyder.fetch.retry_after import retry_after_seconds
+from spyder.model.clock import StageTimes
+from spyder.model.records import Failure, Link, Outcome, Page, PageRecord
+from spyder.model.states import ErrorKind, LinkKind
+from spyder.model.url import PROJECT_BYTES, UriIdentity
+from spyder.nodes import processors
+from spyder.nodes.pageview import FetchedPage
+from spyder.scope.rules import LinkScope
+from spyder.settings import Settings
+
+
+class Processed(msgspec.Struct, frozen=True, kw_only=True):
+    """What is left of a page."""
+
+    outcome: Outcome
+    record: PageRecord | None  #: None when the URI will be tried again
+
+
+class SeenLinks:
+    """Links that were reported before, exactly and bounded: two generations, the older one is dropped whole.
+
+    A link found again on a shorter way is reported again, so that the frontier learns its least depth.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._half = max(1, limit // 2)
+        self._young: dict[bytes, int] = {}
+        self._old: dict[bytes, int] = {}
+
+    def is_new(self, key: bytes, depth: int) -> bool:
+        """True when *key* was not reported at *depth* or less; it counts as reported from now on."""
+        known = self._young.get(key)
+        if known is None:
+            known = self._old.get(key)
+        if known is not None and known <= depth:
+            return False
+        self._young[key] = depth
+        if len(self._young) >= self._half:
+            self._old, self._young = self._young, {}
+        return True
+
+
+class Pipeline:
+    """The extractor's work on one page; everything it needs comes from the settings and two policies."""
+
+    def __init__(self, settings: Settings, *, identity: UriIdentity, stages: Sequence[processors.Stage],
+                 times: StageTimes) -> None:
+        self._settings = settings
+        self._extract = settings.extract
+        self._retry = settings.retry
+        self._identity = identity
+        self._stages = stages
+        self._scope = LinkScope(settings.scope)
+        self._seen = SeenLinks(settings.extract.seen_links)
+        self._html = frozenset(settings.extract.content_types)
+        self._times = times
+        self._now = 0.0
+
+    def __call__(self, page: Page, body: bytes, *, now: float) -> Processed:
+        """The outcome and the record of *page*; *now* is wall time in seconds. Never raises: a failure is an outcome."""
+        self._now = now
+        try:
+            return self._process(page, body)
+        except Exception as error:  # the stage's edge: whatever a page does to us becomes its outcome
+            failure = Failure(kind=ErrorKind.EXTRACT, detail=f"{type(error).__name__}: {error}"[:500])
+            return self._result(page, body, failure, view=None)
+
+    def _process(self, page: Page, body: bytes) -> Processed:
+        view, failure = None, page.failure
+        if failure is None:
+            view = self._read(page, body)
+            self._times.lap("extract")
+            if 300 <= page.status < 400 and len(page.uri.redirects) >= self._settings.fetch.max_redirects and any(
+                    kind is LinkKind.REDIRECT for kind in view.found.values()):
+                failure = Failure(kind=ErrorKind.REDIRECT_LIMIT,
+                                  detail=f"more than fetch.max_redirects ({self._settings.fetch.max_redirects})")
+                view.drop_links()
+            elif self._stages and page.status < 300:
+                failure = processors.run(self._stages, view)
+                self._times.lap("processors")
+        return self._result(page, body, failure, view)
+
+    def _read(self, page: Page, body: bytes) -> FetchedPage:
+        """Title, charset and links of a page."""
+        links = header_links(page.headers, url=page.uri.url, status=page.status)
+        content_type = field(page.headers, "content-type")
+        media_type = content_type_of(page.headers)
+        title, charset = "", ""
+        if body and media_type in self._html and page.status < 300:
+            found = read_html(body, url=page.uri.url, content_type=content_type,
+                                      limit=self._settings.scope.max_links,
+                                      max_parse_size=self._extract.max_parse_size)
+            title, charset = found.title, found.charset
+            links = {**links, **found.links} if links else found.links
+        return FetchedPage(page, body, content_type=media_type, charset=charset, title=title, links=links)
+
+    def _result(self, page: Page, body: bytes, failure: Failure | None, view: FetchedPage | None) -> Processed:
+        uri = page.uri
+        links = self._in_scope(page, view.found) if view is not None and view.found else ()
+        self._times.lap("scope")
+        outcome = Outcome(lease=uri.lease, key=uri.key, status=page.status, failure=failure, elapsed=page.elapsed,
+                          retry_after=self._retry_after(page), size=len(body), links=links)
+        if failure is not None and uri.attempt < self._retry.retries(failure.kind):
+            return Processed(outcome=outcome, record=None)
+        record = self._record(page, body, failure, view)
+        self._times.lap("record")
+        return Processed(outcome=outcome, record=record)
+
+    def _in_scope(self, page: Page, found: dict[str, LinkKind]) -> tuple[Link, ...]:
+        """The links that are new here and that the worker can't rule out; the master decides on other hosts."""
+        project = int.from_bytes(page.uri.key[:PROJECT_BYTES], "big")
+        depth, key_of = page.uri.depth, self._identity.key
+        admits, is_new = self._scope.admits, self._seen.is_new
+        links = []
+        for href, kind in found.items():
+            its_depth = depth if kind is LinkKind.REDIRECT else depth + 1
+            if not admits(href, its_depth) and not (kind is LinkKind.REDIRECT and page.uri.is_seed):
+                continue
+            key = key_of(project, href)
+            if is_new(key, its_depth):
+                links.append(Link(url=href, key=key, kind=kind))
+        return tuple(links)
+
+    def _retry_after(self, page: Page) -> float:
+        if page.status not in {429, 503}:
+            return 0.0
+        return retry_after_seconds(field(page.headers, "retry-after"), self._now)
+
+    def _record(self, page: Page, body: bytes, failure: Failure | None, view: FetchedPage | None) -> PageRecord:
+        uri = page.uri
+        final = uri.url
+        if view is not None and 300 <= page.status < 400:
+            final = next((href for href, kind in view.found.items() if kind is LinkKind.REDIRECT), final)
+        return PageRecord(
+            url=uri.url, final_url=final, fetched_at=_rfc3339(page.started_at), depth=uri.depth, status=page.status,
+            error=failure.kind.value if failure else "", error_detail=failure.detail if failure else "",
+            attempt=uri.attempt, redirects=uri.redirects, referrer=uri.referrer,
+            elapsed_ms=round(page.elapsed * 1000, 2), first_byte_ms=round(page.first_byte * 1000, 2), ip=page.ip,
+            http_version=page.http_version, content_type=view.content_type if view else "",
+            charset=view.charset if view else "", wire_size=page.wire_size, size=len(body),
+            digest=_digest(body) if body else "", title=view.title if view else "",
+            links=len(view.found) if view else 0, data=dict(view.data) if view else {})
+
+
+def _digest(body: bytes) -> str:
+    """SHA-1 in base 32, as WARC writes payload digests (ISO 28500:2017, section 5.8)."""
+    return "sha1:" + b32encode(hashlib.sha1(body, usedforsecurity=False).digest()).decode()
+
+
+def _rfc3339(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,85 @@
+"""Users' processors: built at start, run one after the other, each under its time limit."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+
+import msgspec
+
+from spyder import plugins
+from spyder.contracts import PageView, Processor
+from spyder.errors import PluginError
+from spyder.model.records import Failure
+from spyder.model.states import ErrorKind
+from spyder.settings import ProcessorSection
+
+_log = logging.getLogger(__name__)
+
+
+class _TimeIsUpError(BaseException):
+    """Raised into a processor; no ``except Exception`` of a user's code swallows it."""
+
+
+class Stage(msgspec.Struct, frozen=True, kw_only=True):
+    """A processor with its name and its limit."""
+
+    name: str
+    call: Processor
+    timeout: float  #: seconds, 0 for none
+
+
+def build(sections: Sequence[ProcessorSection]) -> list[Stage]:
+    """The processors of the settings, in order.
+
+    Raises :class:`PluginError` naming the one that can't be found or built.
+    """
+    stages = []
+    for index, section in enumerate(sections):
+        if not section.use:
+            raise PluginError(f"processors[{index}]: `use` must name a `module:Class`")
+        stages.append(Stage(name=section.use, call=plugins.build(section.use, section.settings, kind="processor"),
+                            timeout=section.timeout))
+    return stages
+
+
+def run(stages: Sequence[Stage], page: PageView) -> Failure | None:
+    """Call the processors with *page*; the first that fails ends it, with the reason."""
+    for stage in stages:
+        try:
+            with _time_limit(stage.timeout):
+                stage.call(page)
+        except _TimeIsUpError:
+            return Failure(kind=ErrorKind.PROCESSOR_TIMEOUT, detail=f"{stage.name}: more than {stage.timeout:g} s")
+        except Exception as error:  # the edge of users' code: any failure becomes an outcome
+            _log.warning("processor %s failed on %s", stage.name, page.url, exc_info=True)
+            return Failure(kind=ErrorKind.PROCESSOR, detail=_line(f"{stage.name}: {type(error).__name__}: {error}"))
+    return None
+
+
+@contextmanager
+def _time_limit(seconds: float) -> Iterator[None]:
+    """Raise :class:`_TimeIsUpError` in the main thread after *seconds*; elsewhere there is no limit."""
+    if not seconds or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    old = signal.signal(signal.SIGALRM, _time_is_up)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, old)
+
+
+def _time_is_up(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  a signal handler's arguments
+    raise _TimeIsUpError
+
+
+def _line(text: str) -> str:
+    """*text* as one line of bounded length."""
+    return " ".join(text.split())[:500]

@@ -1,0 +1,108 @@
+"""Start and stop of a process: its event loop, its signals, its watched tasks."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import faulthandler
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any, TypeVar
+
+from spyder.model.states import ExitCode
+
+_log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+#: Seconds after which a process that can't finish its own end is ended hard.
+HARD_EXIT_AFTER = 10.0
+
+
+def run(main: Coroutine[Any, Any, T]) -> T:
+    """Run *main* on the quickest event loop there is."""
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(main)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:  # not made for every platform
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
+
+
+class Watch:
+    """Background tasks by name; the first that dies makes :meth:`failed` true and ends the wait of its owner."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.failure: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
+
+    def spawn(self, coroutine: Coroutine[Any, Any, None], *, name: str) -> None:
+        """Start a task that must not die."""
+        task = asyncio.create_task(coroutine, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is not None:
+            _log.error("task %s died: %s: %s", task.get_name(), type(error).__name__, error, exc_info=error)
+            if not self.failure.done():
+                self.failure.set_result(error)
+
+    async def close(self) -> None:
+        """Cancel all tasks and wait until they have ended."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@contextlib.contextmanager
+def stop_signals(on_stop: Callable[[], None]) -> Iterator[None]:
+    """Within it, the first SIGINT or SIGTERM calls *on_stop*, a second one ends the process at once.
+
+    What the second one cuts off is in the frontier and in its outputs' last sync: nothing is lost by it.
+    """
+    loop = asyncio.get_running_loop()
+    seen = 0
+
+    def received() -> None:
+        nonlocal seen
+        seen += 1
+        if seen == 1:
+            on_stop()
+        else:
+            os._exit(ExitCode.INTERRUPTED)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, received)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+
+def end_hard_after(seconds: float = HARD_EXIT_AFTER) -> None:
+    """From now on the process has *seconds* to end by itself; then it is ended, saying where it hung."""
+    faulthandler.dump_traceback_later(seconds, exit=True, file=sys.stderr)
+
+
+def resident_memory() -> int:
+    """Bytes of memory of this process that are resident; 0 where the system doesn't say."""
+    try:
+        with open("/proc/self/statm", "rb") as statm:  # noqa: PTH123  read once a second
+            return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, IndexError, ValueError):
+        return 0

@@ -1,0 +1,130 @@
+"""A small JSON API over a running master: status, seeds, stop. Loopback unless a token is set."""
+
+from __future__ import annotations
+
+import contextlib
+import hmac
+import ipaddress
+from collections.abc import Iterable, Iterator
+from typing import Any, Protocol
+
+import msgspec
+import tornado.httpserver
+import tornado.netutil
+import tornado.web
+
+from spyder.errors import SettingsError, SpyderError
+from spyder.settings import ApiSection
+
+#: Bytes of one request's body.
+_MAX_BODY = 16 * 1024 * 1024
+
+
+class Control(Protocol):
+    """What the API needs of a master."""
+
+    def status(self) -> Any:
+        """Figures, as a record."""
+
+    def add_seeds(self, urls: Iterable[str]) -> Any:
+        """Add seeds durably; returns what became of them, as a record."""
+
+    def end(self, reason: str) -> None:
+        """End in good order."""
+
+
+class SeedRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """Body of ``POST /api/seeds``."""
+
+    urls: list[str]
+
+
+def check_address(settings: ApiSection) -> None:
+    """Refuse an address beyond loopback without a token. Raises :class:`SettingsError`."""
+    if settings.token or settings.address == "localhost":
+        return
+    try:
+        is_loopback = ipaddress.ip_address(settings.address).is_loopback
+    except ValueError:
+        is_loopback = False
+    if not is_loopback:
+        raise SettingsError(f"`api.address` {settings.address} can be reached from other hosts: set `api.token`, or use 127.0.0.1")
+
+
+@contextlib.contextmanager
+def serve(control: Control, settings: ApiSection) -> Iterator[int]:
+    """Within it, the API is served on the running event loop; yields the port.
+
+    Raises :class:`SettingsError` when the address needs a token, :class:`SpyderError` when it can't be bound.
+    """
+    check_address(settings)
+    arguments = {"control": control, "token": settings.token}
+    application = tornado.web.Application([
+        (r"/api/status", _Status, arguments),
+        (r"/api/seeds", _Seeds, arguments),
+        (r"/api/stop", _Stop, arguments),
+    ], default_handler_class=_Unknown, default_handler_args=arguments, log_function=lambda handler: None)
+    server = tornado.httpserver.HTTPServer(application, max_body_size=_MAX_BODY)
+    try:
+        sockets = tornado.netutil.bind_sockets(settings.port, settings.address)
+    except OSError as error:
+        raise SpyderError(f"the API can't listen on {settings.address}:{settings.port}: {error.strerror}; "
+                          f"set `api.port`, 0 for any free one") from None
+    server.add_sockets(sockets)
+    try:
+        yield sockets[0].getsockname()[1]
+    finally:
+        server.stop()
+
+
+class _Handler(tornado.web.RequestHandler):
+    """Checks the token and speaks JSON."""
+
+    def initialize(self, control: Control, token: str) -> None:
+        self.control = control
+        self._token = token
+
+    def prepare(self) -> None:
+        self.set_header("Content-Type", "application/json")
+        given = self.request.headers.get("Authorization", "").removeprefix("Bearer ")
+        if self._token and not hmac.compare_digest(given.encode(), self._token.encode()):
+            raise tornado.web.HTTPError(401, reason="a token is needed: set api.token as the master has it")
+        host = self.request.host_name
+        if not self._token and host not in {"localhost", "127.0.0.1", "[::1]", "::1"}:
+            raise tornado.web.HTTPError(403, reason="without a token only loopback names are served")  # DNS rebinding
+
+    def reply(self, record: Any) -> None:
+        """Answer with *record*."""
+        self.finish(msgspec.json.encode(record))
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """Answer with one line."""
+        self.finish(msgspec.json.encode({"error": self._reason, "status": status_code}))
+
+
+class _Status(_Handler):
+    def get(self) -> None:
+        self.reply(self.control.status())
+
+
+class _Seeds(_Handler):
+    def post(self) -> None:
+        try:
+            request = msgspec.json.decode(self.request.body, type=SeedRequest)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            raise tornado.web.HTTPError(400, reason='expected {"urls": ["https://example.org/"]}') from None
+        try:
+            self.reply(self.control.add_seeds(request.urls))
+        except SpyderError as error:
+            raise tornado.web.HTTPError(503, reason=str(error).replace("\n", " ")) from None
+
+
+class _Stop(_Handler):
+    def post(self) -> None:
+        self.control.end("stopped by `spyder stop`")
+        self.reply({"stopping": True})
+
+
+class _Unknown(_Handler):
+    def prepare(self) -> None:
+        raise tornado.web.HTTPError(404, reason="known: GET /api/status, POST /api/seeds, POST /api/stop")

@@ -1,0 +1,50 @@
+"""Spyder as the conformance runner sees it: plain functions over the public parts."""
+
+from __future__ import annotations
+
+from spyder.errors import UrlError
+from spyder.extract import charset, html
+from spyder.model.url import parse
+from spyder.scope.canonical import STANDARD
+
+_LIMIT = 100_000
+_MAX_PARSE_SIZE = 1 << 24
+
+
+def resolve(base: str | None, href: str) -> str | None:
+    """The absolute URL without its fragment; None when it is no URL."""
+    try:
+        if base is None:
+            return parse(href).href
+        url = parse(base).join(href)
+    except UrlError:
+        return None
+    return url.href if url is not None else None
+
+
+def dedup_key(url: str) -> str | None:
+    """Equal keys: the same page. None when *url* is no URL."""
+    href = resolve(None, url)
+    return None if href is None else STANDARD(href)
+
+
+def links(body: bytes, content_type: str, base_url: str) -> list[str]:
+    """The navigation links of a page."""
+    return list(html.read_html(body, url=parse(base_url).href, content_type=content_type or "", limit=_LIMIT,
+                               max_parse_size=_MAX_PARSE_SIZE).links)
+
+
+def decode(content_type: str | None, body: bytes) -> tuple[str, str]:
+    """Name of the encoding, and the text."""
+    encoding = charset.sniff(body, content_type or "")
+    return encoding, charset.decode(body, encoding)
+
+
+def header_charset(content_type: str | None) -> str | None:
+    """The encoding that the header names."""
+    return charset.header_charset(content_type or "")
+
+
+def meta_refresh(content: str) -> tuple[float, str] | None:
+    """Seconds and URL."""
+    return html.meta_refresh(content)
