@@ -67,7 +67,7 @@ class PageView(Protocol):
 
     @property
     def tree(self) -> Any:
-        """The page as an ``lxml.html`` element, parsed when first asked for: ``page.tree.xpath(...)``, ``.cssselect``."""
+        """The page as an ``lxml.html`` element, parsed when first asked for: ``page.tree.xpath(...)``."""
 
     @property
     def links(self) -> Sequence[str]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import difflib
 import importlib
-import os
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from spyder.errors import PluginError
@@ -29,7 +29,8 @@ def find(kind: str, name: str) -> Any:
     target = built_in.get(name, name)
     if ":" not in target:
         near = difflib.get_close_matches(name, built_in, n=1)
-        hint = f"did you mean `{near[0]}`?" if near else f"known: {', '.join(built_in) or 'none'}, or `module:attribute`"
+        known = ", ".join([*built_in, "or `module:attribute`"])
+        hint = f"did you mean `{near[0]}`?" if near else f"known: {known}"
         raise PluginError(f"{kind} `{name}` is unknown; {hint}")
     return load(target, kind=kind)
 
@@ -42,14 +43,16 @@ def load(target: str, *, kind: str = "plug-in") -> Any:
     module_name, _, attribute = target.partition(":")
     if not module_name or not attribute:
         raise PluginError(f"{kind} `{target}`: expected `module:attribute`")
-    if os.getcwd() not in sys.path and "" not in sys.path:
-        sys.path.insert(0, os.getcwd())
+    here = str(Path.cwd())
+    if here not in sys.path and "" not in sys.path:
+        sys.path.insert(0, here)
     try:
         value: Any = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         raise PluginError(f"{kind} `{target}`: there is no module `{error.name}`") from None
     except Exception as error:  # a user's module may raise anything while it is imported
-        raise PluginError(f"{kind} `{target}`: module `{module_name}` fails to import: {type(error).__name__}: {error}") from error
+        raise PluginError(f"{kind} `{target}`: module `{module_name}` fails to import: "
+                          f"{type(error).__name__}: {error}") from error
     for part in attribute.split("."):
         if not hasattr(value, part):
             near = difflib.get_close_matches(part, [name for name in dir(value) if not name.startswith("_")], n=1)
@@ -70,7 +73,8 @@ def build(target: str, settings: Mapping[str, Any], *, kind: str) -> Any:
         try:
             part = part(**settings)
         except Exception as error:  # a user's constructor may raise anything
-            raise PluginError(f"{kind} `{target}`: can't be built with {dict(settings)!r}: {type(error).__name__}: {error}") from error
+            raise PluginError(f"{kind} `{target}`: can't be built with {dict(settings)!r}: "
+                              f"{type(error).__name__}: {error}") from error
     elif settings:
         raise PluginError(f"{kind} `{target}` is a function and takes no settings, got {dict(settings)!r}")
     if not callable(part):

@@ -49,8 +49,13 @@ class ProjectSection(Section, frozen=True):
 class ScopeSection(Section, frozen=True):
     """Which links belong to the crawl. Seeds always do."""
 
-    mode: Annotated[Literal["host", "domain", "any"], doc("host: the seeds' hosts and ports; domain: the seeds' registered domains; any: the whole web")] = "host"
-    include: Annotated[tuple[str, ...], doc("regular expressions; when there are any, a link must match one (searched in the URL)")] = ()
+    mode: Annotated[
+        Literal["host", "domain", "any"],
+        doc("host: the seeds' hosts and ports; domain: the seeds' registered domains; any: the whole web"),
+    ] = "host"
+    include: Annotated[
+        tuple[str, ...], doc("regular expressions; when there are any, a link must match one (searched in the URL)")
+    ] = ()
     exclude: Annotated[tuple[str, ...], doc("regular expressions; a link that matches one is left out")] = ()
     depth: Annotated[CountOrNone, doc("links from a seed at the most; null: no limit")] = None
     max_url_length: Annotated[Count, doc("characters; longer links are left out")] = 2083
@@ -69,8 +74,12 @@ class FrontierSection(Section, frozen=True):
 
     store: Annotated[str, doc("rocksdb (on disk), memory (tests), or module:Class of a FrontierStore")] = "rocksdb"
     directory: Annotated[str | None, doc("folder of the store; null: `frontier` in output.directory")] = None
-    canonical: Annotated[Literal["plain", "standard"], doc("which spellings of a URL are the same page: docs/urls.md; kept in the store")] = "standard"
-    assignment: Annotated[str, doc("which URIs share a queue and its politeness: host, domain, or module:function")] = "host"
+    canonical: Annotated[
+        Literal["plain", "standard"], doc("which spellings of a URL are the same page: docs/urls.md; kept in the store")
+    ] = "standard"
+    assignment: Annotated[str, doc("which URIs share a queue and its politeness: host, domain, or module:function")] = (
+        "host"
+    )
     active_queues: Annotated[Count, doc("hosts in memory at the same time; the others wait on disk")] = 1000
     queue_budget: Annotated[Count, doc("pages from one host before another that waits gets its place")] = 1000
     error_cost: Annotated[Count, doc("what a server error takes from that budget; a page takes 1")] = 5
@@ -83,10 +92,16 @@ class PolitenessSection(Section, frozen=True):
     """How a host is treated: decided by the master alone."""
 
     per_host: Annotated[Count, doc("connections to one host at the same time")] = 2
-    delay: Annotated[Seconds, doc("seconds between the end of a fetch and the next to the same host, at the least")] = 1.0
-    delay_factor: Annotated[Annotated[float, Meta(ge=0)], doc("times the duration of the last fetch, if that is longer")] = 1.0
+    delay: Annotated[Seconds, doc("seconds between the end of a fetch and the next to the same host, at the least")] = (
+        1.0
+    )
+    delay_factor: Annotated[
+        Annotated[float, Meta(ge=0)], doc("times the duration of the last fetch, if that is longer")
+    ] = 1.0
     max_delay: Annotated[Seconds, doc("seconds; what delay_factor asks for is cut to this")] = 30.0
-    backoff: Annotated[Seconds, doc("seconds that a host rests after a first trouble (no connection, 429, 5xx ...); doubles")] = 1.0
+    backoff: Annotated[
+        Seconds, doc("seconds that a host rests after a first trouble (no connection, 429, 5xx ...); doubles")
+    ] = 1.0
     max_backoff: Annotated[Seconds, doc("seconds that a host rests at the most")] = 300.0
     max_retry_after: Annotated[Seconds, doc("seconds; a longer Retry-After is cut to this")] = 3600.0
 
@@ -94,12 +109,33 @@ class PolitenessSection(Section, frozen=True):
 class RetrySection(Section, frozen=True):
     """How often a URI is tried again, and when."""
 
-    attempts: Annotated[dict[str, Annotated[int, Meta(ge=0)]], doc("retries by class of error; a class that is not named is not retried")] = msgspec.field(
-        default_factory=lambda: {"dns": 2, "connect": 3, "tls": 1, "timeout": 2, "reset": 3, "truncated": 2,
-                                 "http-429": 5, "http-5xx": 3})
+    attempts: Annotated[
+        dict[str, Annotated[int, Meta(ge=0)]],
+        doc("retries by class of error; a class that is not named is not retried"),
+    ] = msgspec.field(
+        default_factory=lambda: {
+            "dns": 2,
+            "connect": 3,
+            "tls": 1,
+            "timeout": 2,
+            "reset": 3,
+            "truncated": 2,
+            "http-429": 5,
+            "http-5xx": 3,
+        }
+    )
     delay: Annotated[dict[str, Seconds], doc("seconds before the first retry, by class of error")] = msgspec.field(
-        default_factory=lambda: {"dns": 60.0, "connect": 30.0, "tls": 60.0, "timeout": 30.0, "reset": 5.0,
-                                 "truncated": 5.0, "http-429": 30.0, "http-5xx": 30.0})
+        default_factory=lambda: {
+            "dns": 60.0,
+            "connect": 30.0,
+            "tls": 60.0,
+            "timeout": 30.0,
+            "reset": 5.0,
+            "truncated": 5.0,
+            "http-429": 30.0,
+            "http-5xx": 30.0,
+        }
+    )
     factor: Annotated[Annotated[float, Meta(ge=1)], doc("each further retry waits this many times longer")] = 4.0
     max_delay: Annotated[Seconds, doc("seconds before a retry at the most")] = 86_400.0
 
@@ -111,32 +147,48 @@ class RetrySection(Section, frozen=True):
 class FetchSection(Section, frozen=True):
     """The HTTP client of a worker."""
 
-    user_agent: Annotated[str, doc("who we are: a name, a version and an address for complaints")] = "Spyder/0.1 (+https://spyder.invalid/)"
+    user_agent: Annotated[str, doc("who we are: a name, a version and an address for complaints")] = (
+        "Spyder/0.1 (+https://spyder.invalid/)"
+    )
     connections: Annotated[Count, doc("connections of one worker at the same time, to all hosts")] = 32
     connect_timeout: Annotated[Seconds, doc("seconds to a connection, TLS included")] = 10.0
     first_byte_timeout: Annotated[Seconds, doc("seconds from the request to the first byte of the answer")] = 30.0
     timeout: Annotated[Seconds, doc("seconds for one fetch in all")] = 120.0
-    min_speed: Annotated[Annotated[int, Meta(ge=0)], doc("bytes per second; slower for min_speed_time is a timeout; 0: off")] = 100
+    min_speed: Annotated[
+        Annotated[int, Meta(ge=0)], doc("bytes per second; slower for min_speed_time is a timeout; 0: off")
+    ] = 100
     min_speed_time: Annotated[Count, doc("seconds")] = 20
     max_wire_size: Annotated[Bytes, doc("bytes of a body as sent")] = 33_554_432
     max_body_size: Annotated[Bytes, doc("bytes of a body after decompression")] = 33_554_432
     max_header_size: Annotated[Bytes, doc("bytes of all header fields of one answer")] = 262_144
     max_header_count: Annotated[Count, doc("header fields of one answer")] = 512
-    max_redirects: Annotated[Annotated[int, Meta(ge=0)], doc("redirects in a chain; each is a URI of its own in the frontier")] = 10
-    http_version: Annotated[Literal["1.1", "2", "2-prior-knowledge"], doc("2: HTTP/2 where TLS negotiates it; 2-prior-knowledge: also without TLS")] = "2"
+    max_redirects: Annotated[
+        Annotated[int, Meta(ge=0)], doc("redirects in a chain; each is a URI of its own in the frontier")
+    ] = 10
+    http_version: Annotated[
+        Literal["1.1", "2", "2-prior-knowledge"],
+        doc("2: HTTP/2 where TLS negotiates it; 2-prior-knowledge: also without TLS"),
+    ] = "2"
     verify_tls: Annotated[bool, doc("certificates must be valid")] = True
     ca_file: Annotated[str | None, doc("file of certificates to trust (PEM); null: the certifi bundle")] = None
     accept: Annotated[str, doc("the Accept header")] = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
     accept_language: Annotated[str, doc("the Accept-Language header; empty: none")] = "en,*;q=0.5"
-    buffer_size: Annotated[Bytes, doc("bytes of pages that may wait between fetcher and extractor before no more is fetched")] = 67_108_864
+    buffer_size: Annotated[
+        Bytes, doc("bytes of pages that may wait between fetcher and extractor before no more is fetched")
+    ] = 67_108_864
 
 
 class ExtractSection(Section, frozen=True):
     """What is read from a page."""
 
     max_parse_size: Annotated[Bytes, doc("bytes of a body that are parsed for links; the rest is ignored")] = 16_777_216
-    content_types: Annotated[tuple[str, ...], doc("media types that are parsed as HTML")] = ("text/html", "application/xhtml+xml")
-    seen_links: Annotated[Count, doc("links that a worker remembers having reported, so that they don't travel again")] = 400_000
+    content_types: Annotated[tuple[str, ...], doc("media types that are parsed as HTML")] = (
+        "text/html",
+        "application/xhtml+xml",
+    )
+    seen_links: Annotated[
+        Count, doc("links that a worker remembers having reported, so that they don't travel again")
+    ] = 400_000
 
 
 class ProcessorSection(Section, frozen=True):
@@ -159,13 +211,23 @@ class OutputSection(Section, frozen=True):
 class BusSection(Section, frozen=True):
     """ZeroMQ: addresses and intervals. Only the master and the log sink bind."""
 
-    mgmt_master: Annotated[str, doc("address of the master's PUB: WELCOME, HEARTBEAT, ACK, PAUSE, QUIT")] = "tcp://127.0.0.1:7701"
-    mgmt_worker: Annotated[str, doc("address of the master's SUB: AVAILABLE, HEARTBEAT, FETCHED, QUIT_ACK")] = "tcp://127.0.0.1:7702"
-    outcomes: Annotated[str, doc("address of the master's SUB for outcomes; workers learn it from WELCOME")] = "tcp://127.0.0.1:7703"
+    mgmt_master: Annotated[str, doc("address of the master's PUB: WELCOME, HEARTBEAT, ACK, PAUSE, QUIT")] = (
+        "tcp://127.0.0.1:7701"
+    )
+    mgmt_worker: Annotated[str, doc("address of the master's SUB: AVAILABLE, HEARTBEAT, FETCHED, QUIT_ACK")] = (
+        "tcp://127.0.0.1:7702"
+    )
+    outcomes: Annotated[str, doc("address of the master's SUB for outcomes; workers learn it from WELCOME")] = (
+        "tcp://127.0.0.1:7703"
+    )
     logging: Annotated[str, doc("address of the log sink's SUB")] = "tcp://127.0.0.1:7704"
-    push: Annotated[str, doc("the master's PUSH sockets, one per worker: tcp://interface:first-last, or a folder as ipc://folder")] = "tcp://127.0.0.1:7710-7799"
+    push: Annotated[
+        str, doc("the master's PUSH sockets, one per worker: tcp://interface:first-last, or a folder as ipc://folder")
+    ] = "tcp://127.0.0.1:7710-7799"
     stage: Annotated[str, doc("between fetcher and extractor: ipc:// (two processes) or inproc:// (one)")] = "ipc://"
-    insecure: Annotated[bool, doc("allow addresses beyond this host although nothing is authenticated or encrypted")] = False
+    insecure: Annotated[
+        bool, doc("allow addresses beyond this host although nothing is authenticated or encrypted")
+    ] = False
     heartbeat: Annotated[Annotated[float, Meta(gt=0)], doc("seconds between heartbeats, both ways")] = 1.0
     missed: Annotated[Count, doc("heartbeats missed after which a peer counts as lost")] = 3
     master_timeout: Annotated[Seconds, doc("seconds without a master after which a worker ends by itself")] = 300.0
@@ -178,9 +240,13 @@ class WorkerSection(Section, frozen=True):
     """Workers on this host."""
 
     processes: Annotated[Count, doc("workers; each is a fetcher and an extractor process")] = 1
-    slots: Annotated[Count, doc("leases that a worker holds at the most: what may be fetched again after a crash")] = 512
+    slots: Annotated[Count, doc("leases that a worker holds at the most: what may be fetched again after a crash")] = (
+        512
+    )
     drain: Annotated[Seconds, doc("seconds to finish what is under way when stopping")] = 10.0
-    restart_delay: Annotated[Seconds, doc("seconds before a dead worker is started anew; doubles up to restart_max")] = 0.5
+    restart_delay: Annotated[
+        Seconds, doc("seconds before a dead worker is started anew; doubles up to restart_max")
+    ] = 0.5
     restart_max: Annotated[Seconds, doc("seconds")] = 30.0
 
 
@@ -188,7 +254,9 @@ class ApiSection(Section, frozen=True):
     """The master's HTTP API, for `spyder seed`, `status` and `stop`."""
 
     address: Annotated[str, doc("interface; beyond loopback a token is needed")] = "127.0.0.1"
-    port: Annotated[Annotated[int, Meta(ge=0, le=65535)], doc("TCP port; 0: any free one, written to run/api.json")] = 7700
+    port: Annotated[Annotated[int, Meta(ge=0, le=65535)], doc("TCP port; 0: any free one, written to run/api.json")] = (
+        7700
+    )
     token: Annotated[str, doc("sent by clients as `Authorization: Bearer ...`; empty: none")] = ""
 
 
@@ -239,8 +307,12 @@ class Settings(Section, frozen=True):
 SHARED_SECTIONS = ("project", "scope", "frontier", "retry", "extract")
 
 
-def load(path: str | Path | None = None, *, overrides: Mapping[str, Any] | None = None,
-         environ: Mapping[str, str] | None = None) -> Settings:
+def load(
+    path: str | Path | None = None,
+    *,
+    overrides: Mapping[str, Any] | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Settings:
     """The settings: defaults, then the file at *path*, then the environment, then *overrides* (``{"a.b": value}``).
 
     Raises :class:`SettingsError` naming the source, the key and the nearest known key.
@@ -250,7 +322,7 @@ def load(path: str | Path | None = None, *, overrides: Mapping[str, Any] | None 
         _merge(tree, _read(Path(path)), str(path))
     for name, text in (os.environ if environ is None else environ).items():
         if name.startswith(ENVIRONMENT_PREFIX) and "__" in name:
-            dotted = name[len(ENVIRONMENT_PREFIX):].lower().replace("__", ".")
+            dotted = name[len(ENVIRONMENT_PREFIX) :].lower().replace("__", ".")
             _merge(tree, _nest(dotted, _yaml(text, f"environment variable {name}")), f"environment variable {name}")
     for dotted, value in (overrides or {}).items():
         if value is not None:
@@ -260,8 +332,10 @@ def load(path: str | Path | None = None, *, overrides: Mapping[str, Any] | None 
 
 def digests(settings: Settings) -> dict[str, str]:
     """A short digest of each section that master and workers must share."""
-    return {name: hashlib.blake2b(msgspec.json.encode(_shared(settings, name), order="sorted"), digest_size=8).hexdigest()
-            for name in SHARED_SECTIONS}
+    return {
+        name: hashlib.blake2b(msgspec.json.encode(_shared(settings, name), order="sorted"), digest_size=8).hexdigest()
+        for name in SHARED_SECTIONS
+    }
 
 
 def _shared(settings: Settings, name: str) -> Any:
@@ -289,7 +363,7 @@ def from_tree(tree: Mapping[str, Any]) -> Settings:
 
 
 def host_name() -> str:
-    """This host's name as identities carry it."""
+    """The name of the host that we run on, as identities carry it."""
     return socket.gethostname().split(".")[0] or "localhost"
 
 
@@ -349,13 +423,17 @@ def _processors(entries: Any, source: str) -> list[dict[str, Any]]:
     if not isinstance(entries, list):
         raise SettingsError(f"{source}: `processors` must be a list, got {entries!r}")
     result = []
-    for entry in entries:
-        entry = {"use": entry} if isinstance(entry, str) else entry
+    for given in entries:
+        entry = {"use": given} if isinstance(given, str) else given
         if not isinstance(entry, dict) or not isinstance(entry.get("use"), str):
-            raise SettingsError(f"{source}: a processor is `module:Class`, or `use: module:Class` with its settings; got {entry!r}")
+            raise SettingsError(
+                f"{source}: a processor is `module:Class`, or `use: module:Class` with its settings; got {entry!r}"
+            )
         for key in entry:
             if key not in ProcessorSection.__struct_fields__:
-                raise SettingsError(f"{source}: unknown key `processors.{key}`{_nearest(str(key), ProcessorSection.__struct_fields__)}")
+                raise SettingsError(
+                    f"{source}: unknown key `processors.{key}`{_nearest(str(key), ProcessorSection.__struct_fields__)}"
+                )
         result.append(entry)
     return result
 
@@ -382,9 +460,16 @@ def _convert(tree: dict[str, Any], source: str) -> Settings:
 
 
 def _plain(message: str) -> str:
-    text = message.split(" - at ")[0]
-    return text.replace("`str`", "text").replace("`int`", "a whole number").replace("`float`", "a number").replace(
-        "`bool`", "true or false").replace("`array`", "a list").replace("`object`", "a mapping").replace("`null`", "null")
+    text = message.split(" - at ", maxsplit=1)[0]
+    return (
+        text.replace("`str`", "text")
+        .replace("`int`", "a whole number")
+        .replace("`float`", "a number")
+        .replace("`bool`", "true or false")
+        .replace("`array`", "a list")
+        .replace("`object`", "a mapping")
+        .replace("`null`", "null")
+    )
 
 
 def _nearest(name: str, known: tuple[str, ...] | list[str], section: str = "") -> str:

@@ -117,7 +117,8 @@ class Sockets:
 def _check_ipc(address: str) -> None:
     path = address.removeprefix("ipc://")
     if path != address and len(path.encode()) > _IPC_PATH_MAX:
-        raise BusError(f"{address} is longer than a UNIX socket's path may be ({_IPC_PATH_MAX} bytes): use a shorter folder")
+        raise BusError(f"{address} is longer than a UNIX socket's path may be ({_IPC_PATH_MAX} bytes): "
+                       f"use a shorter folder")
 
 
 def endpoint(socket: Socket) -> str:
@@ -150,8 +151,10 @@ def bind_push(sockets: Sockets, pattern: str, number: int) -> tuple[Socket, str]
 
 
 def reachable(address: str, seen_as: str) -> str:
-    """*address* as a peer can connect to it: a wildcard interface becomes the host of *seen_as*, an address that the
-    peer reaches already."""
+    """*address* as a peer can connect to it.
+
+    A wildcard interface becomes the host of *seen_as*, an address that the peer reaches already.
+    """
     scheme, _, rest = address.partition("://")
     host, _, port = rest.rpartition(":")
     if scheme == "tcp" and host in {"*", "0.0.0.0", "[::]"}:
@@ -203,7 +206,7 @@ class Reader:
             count += 1
             try:
                 self._on_message(frames)
-            except Exception:  # a message must never end the loop that reads it
+            except Exception:  # noqa: BLE001  a message must never end the loop that reads it
                 _log.exception("a message could not be handled")
             if self._is_closed:
                 return

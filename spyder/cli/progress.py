@@ -70,7 +70,7 @@ def _table(title: str, status: Status) -> Table:
     table = Table.grid(padding=(0, 2))
     table.add_column(justify="right", style="bold")
     table.add_column()
-    rows = [
+    rows: list[tuple[str, str | Text]] = [
         ("spyder", Text(title, overflow="ellipsis", no_wrap=True)),
         ("pages", f"{books.done:,}   {status.pages_per_second:,.0f}/s"),
         ("queued", f"{books.queued - status.leased:,}   in flight {status.leased:,}   later {books.scheduled:,}"),

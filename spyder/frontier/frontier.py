@@ -94,8 +94,8 @@ class Frontier:
         """The project's number; refuses a store whose keys were made by another policy."""
         kept = self._store.meta("identity")
         if kept is not None and kept.decode() != identity_policy:
-            raise StoreError(f"the frontier was built with frontier.canonical/assignment `{kept.decode()}`, the settings say "
-                             f"`{identity_policy}`: set them back, or begin anew with --fresh")
+            raise StoreError(f"the frontier was built with frontier.canonical/assignment `{kept.decode()}`, the "
+                             f"settings say `{identity_policy}`: set them back, or begin anew with --fresh")
         number = self._store.meta(f"project/{name}")
         if number is not None:
             return int(number)

@@ -37,6 +37,10 @@ _PARTS = ("frontier", "pages", "logs", "run")
 Observer = Callable[[Status], None]
 
 
+def _ignore(status: Status) -> None:
+    """Show nothing."""
+
+
 class CrawlReport(msgspec.Struct, frozen=True, kw_only=True):
     """How a crawl on this host ended."""
 
@@ -104,7 +108,7 @@ def clear(settings: Settings) -> None:
         shutil.rmtree(settings.frontier_directory, ignore_errors=True)
 
 
-async def crawl(settings: Settings, seeds: Sequence[str], *, observe: Observer = lambda status: None,
+async def crawl(settings: Settings, seeds: Sequence[str], *, observe: Observer = _ignore,
                 is_profiled: bool = False) -> CrawlReport:
     """Crawl from *seeds* with a master and workers of this host until it is done, a limit is reached, or a signal."""
     with socket_folder() as folder:

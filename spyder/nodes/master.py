@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import assert_never
 
 import msgspec
@@ -137,7 +137,6 @@ class Master:
         self._rate = Rate()
         self._push_number = 0
         self._refusals: set[str] = set()
-        self.on_refusal: Callable[[str], None] = lambda reason: None
 
     # -- start and end -------------------------------------------------------------------------------------------
 
@@ -241,7 +240,6 @@ class Master:
             if greeting.worker not in self._refusals:
                 self._refusals.add(greeting.worker)
                 _log.error("refused: %s", objection)
-                self.on_refusal(objection)
             return
         peer = self._roster.get(greeting.worker)
         if peer is None or peer.has_beaten:
@@ -365,7 +363,8 @@ class Master:
         """Nothing is acknowledged and nothing leased until a commit succeeds: what workers hold waits with them."""
         if self._trouble != str(error):
             self._trouble = str(error)
-            _log.error("the frontier can't be written: %s; trying again every %g s, nothing is lost", error, _COMMIT_RETRY)
+            _log.error("the frontier can't be written: %s; trying again every %g s, nothing is lost", error,
+                       _COMMIT_RETRY)
         self._counts["commits_failed"] += 1
         self._loop.call_later(_COMMIT_RETRY, self._turn_soon)
 
@@ -487,7 +486,8 @@ class Master:
     def status(self) -> Status:
         """Everything that ``spyder status`` shows."""
         frontier = self.frontier
-        state = "stopping" if self._stopping else "paused" if self._trouble else "running" if self._is_started else "starting"
+        running = "running" if self._is_started else "starting"
+        state = "stopping" if self._stopping else "paused" if self._trouble else running
         return Status(
             master=self.identity, version=__version__, epoch=frontier.epoch, project=self._settings.project.name,
             state=state, reason=self._stopping or self._trouble, elapsed=self.elapsed, books=frontier.books,
@@ -534,7 +534,8 @@ def open_frontier(settings: Settings, clock: Clock) -> Frontier:
     store = plugins.find("store", section.store).open(settings.frontier_directory, cache=section.cache)
     try:
         prioritizer = plugins.find("prioritizer", section.priority)()
-        identity = UriIdentity(plugins.find("canonical", section.canonical), plugins.find("assignment", section.assignment))
+        identity = UriIdentity(plugins.find("canonical", section.canonical),
+                               plugins.find("assignment", section.assignment))
         return Frontier(
             store=store, clock=clock, identity=identity, scoping=HostScoping(settings.scope.mode),
             prioritizer=prioritizer, frontier=section, politeness=settings.politeness, retry=settings.retry,

@@ -70,11 +70,11 @@ class Pipeline:
         self._now = 0.0
 
     def __call__(self, page: Page, body: bytes, *, now: float) -> Processed:
-        """The outcome and the record of *page*; *now* is wall time in seconds. Never raises: a failure is an outcome."""
+        """The outcome and the record of *page*; *now* is wall time in seconds. A failure is an outcome, too."""
         self._now = now
         try:
             return self._process(page, body)
-        except Exception as error:  # the stage's edge: whatever a page does to us becomes its outcome
+        except Exception as error:  # noqa: BLE001  the stage's edge: whatever a page does to us becomes its outcome
             failure = Failure(kind=ErrorKind.EXTRACT, detail=f"{type(error).__name__}: {error}"[:500])
             return self._result(page, body, failure, view=None)
 

@@ -55,7 +55,7 @@ def run(stages: Sequence[Stage], page: PageView) -> Failure | None:
                 stage.call(page)
         except _TimeIsUpError:
             return Failure(kind=ErrorKind.PROCESSOR_TIMEOUT, detail=f"{stage.name}: more than {stage.timeout:g} s")
-        except Exception as error:  # the edge of users' code: any failure becomes an outcome
+        except Exception as error:  # noqa: BLE001  the edge of users' code: any failure becomes an outcome
             _log.warning("processor %s failed on %s", stage.name, page.url, exc_info=True)
             return Failure(kind=ErrorKind.PROCESSOR, detail=_line(f"{stage.name}: {type(error).__name__}: {error}"))
     return None

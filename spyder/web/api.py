@@ -48,7 +48,8 @@ def check_address(settings: ApiSection) -> None:
     except ValueError:
         is_loopback = False
     if not is_loopback:
-        raise SettingsError(f"`api.address` {settings.address} can be reached from other hosts: set `api.token`, or use 127.0.0.1")
+        raise SettingsError(f"`api.address` {settings.address} can be reached from other hosts: "
+                            f"set `api.token`, or use 127.0.0.1")
 
 
 @contextlib.contextmanager
@@ -63,7 +64,7 @@ def serve(control: Control, settings: ApiSection) -> Iterator[int]:
         (r"/api/status", _Status, arguments),
         (r"/api/seeds", _Seeds, arguments),
         (r"/api/stop", _Stop, arguments),
-    ], default_handler_class=_Unknown, default_handler_args=arguments, log_function=lambda handler: None)
+    ], default_handler_class=_Unknown, default_handler_args=arguments, log_function=_log_nothing)
     server = tornado.httpserver.HTTPServer(application, max_body_size=_MAX_BODY)
     try:
         sockets = tornado.netutil.bind_sockets(settings.port, settings.address)
@@ -75,6 +76,10 @@ def serve(control: Control, settings: ApiSection) -> Iterator[int]:
         yield sockets[0].getsockname()[1]
     finally:
         server.stop()
+
+
+def _log_nothing(handler: tornado.web.RequestHandler) -> None:
+    """Requests are no news: what they change is logged where it happens."""
 
 
 class _Handler(tornado.web.RequestHandler):
@@ -97,7 +102,7 @@ class _Handler(tornado.web.RequestHandler):
         """Answer with *record*."""
         self.finish(msgspec.json.encode(record))
 
-    def write_error(self, status_code: int, **kwargs: Any) -> None:
+    def write_error(self, status_code: int, **kwargs: Any) -> None:  # noqa: ARG002  tornado's signature
         """Answer with one line."""
         self.finish(msgspec.json.encode({"error": self._reason, "status": status_code}))
 
