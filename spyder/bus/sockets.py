@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +20,8 @@ _log = logging.getLogger(__name__)
 _BURST = 64
 #: Seconds between looks at a socket whose wake-up might have been missed; its descriptor is edge-triggered.
 _SAFETY_LOOK = 0.5
+#: Seconds between attempts to send what a socket did not take.
+_SEND_RETRY = 0.005
 #: Longest path of a UNIX socket, without the closing zero (sockaddr_un on Linux).
 _IPC_PATH_MAX = 107
 
@@ -177,6 +180,40 @@ def send(socket: Socket, frames: Frames) -> bool:
     except zmq.Again:
         return False
     return True
+
+
+class Sender:
+    """Sends in order from the event loop, and keeps what the socket does not take yet.
+
+    A bound PUSH socket says EAGAIN until its peer has connected, which takes a moment after the peer said hello.
+    What is kept is bounded by the caller: leases by slots, pages by ``fetch.buffer_size``.
+    """
+
+    def __init__(self, socket: Socket) -> None:
+        self._socket = socket
+        self._kept: deque[Frames] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def send(self, frames: Frames) -> None:
+        """Send now, or as soon as the socket takes it."""
+        if self._kept or not send(self._socket, frames):
+            self._kept.append(frames)
+            if self._timer is None:
+                self._timer = asyncio.get_running_loop().call_later(_SEND_RETRY, self._retry)
+
+    def _retry(self) -> None:
+        self._timer = None
+        while self._kept:
+            if not send(self._socket, self._kept[0]):
+                self._timer = asyncio.get_running_loop().call_later(_SEND_RETRY, self._retry)
+                return
+            self._kept.popleft()
+
+    def close(self) -> None:
+        """Give up what is kept; the socket stays open."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._kept.clear()
 
 
 class Reader:

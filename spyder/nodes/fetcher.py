@@ -25,7 +25,7 @@ from spyder.bus.messages import (
     WorkerMessage,
 )
 from spyder.bus.mgmt import GREETING_INTERVAL, Membership, Step
-from spyder.bus.sockets import Frames, Reader, Sockets, reachable
+from spyder.bus.sockets import Frames, Reader, Sender, Sockets, reachable
 from spyder.errors import MessageError
 from spyder.fetch.retry_after import retry_after_seconds
 from spyder.fetch.transport import Transport
@@ -82,7 +82,7 @@ class Fetcher:
 
     async def run(self) -> ExitCode:
         """Greet, fetch, and end when told to, when refused, or when the master stays away."""
-        self._pages_out = self._sockets.push(bind=self._spec.stage_address)
+        self._pages_out = Sender(self._sockets.push(bind=self._spec.stage_address))
         self._mgmt_out = self._sockets.publisher(connect=self._bus.mgmt_worker)
         mgmt_in = self._sockets.subscriber(self._spec.worker.encode(), b"all", connect=self._bus.mgmt_master)
         reader = Reader(mgmt_in, self._hear)
@@ -220,7 +220,7 @@ class Fetcher:
 
     def _fetched(self, page: Page, body: bytes) -> None:
         """A fetch ended: the page goes on, the master hears that the connection is free, the next one begins."""
-        zsockets.send(self._pages_out, [self._pages.encode(page), body])
+        self._pages_out.send([self._pages.encode(page), body])
         self._sent_pages += 1
         self._sent_bytes += len(body)
         failure = page.failure
@@ -260,14 +260,14 @@ class Fetcher:
             await asyncio.sleep(_LOOK_INTERVAL)
         self._transport.abort()
         self._send_notices()
-        zsockets.send(self._pages_out, END_OF_PAGES)
+        self._pages_out.send(END_OF_PAGES)
         while not self._board[Cell.IS_FINISHED] and self._clock.monotonic() < deadline + self._bus.linger:
             await asyncio.sleep(_LOOK_INTERVAL)
         self._send(QuitAck(worker=self._spec.worker, unacknowledged=self._board[Cell.OUTBOX]))
         self._finish_with(ExitCode.OK if self._board[Cell.IS_FINISHED] else ExitCode.HARD_DEADLINE)
 
     def _orphaned(self) -> None:
-        zsockets.send(self._pages_out, END_OF_PAGES)
+        self._pages_out.send(END_OF_PAGES)
         self._finish_with(ExitCode.ORPHANED)
 
     def _finish_with(self, code: ExitCode) -> None:

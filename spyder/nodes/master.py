@@ -37,7 +37,7 @@ from spyder.bus.messages import (
 )
 from spyder.bus.mgmt import GREETING_INTERVAL, Peer, PeerState, Roster
 from spyder.bus.outcomes import Delivery, Positions
-from spyder.bus.sockets import Frames, Reader, Socket, Sockets, bind_push
+from spyder.bus.sockets import Frames, Reader, Sender, Socket, Sockets, bind_push
 from spyder.errors import MessageError, StoreError
 from spyder.frontier.frontier import Frontier, SeedReport
 from spyder.model.clock import Clock, StageTimes, cpu_seconds
@@ -116,7 +116,7 @@ class Master:
         if expects_survivors:
             self._survivors = dict.fromkeys(self.frontier.positions(), -1)
             self._grace_until = clock.monotonic() + self._bus.heartbeat * self._bus.missed
-        self._push: dict[str, tuple[Socket, str]] = {}
+        self._push: dict[str, _LeasePipe] = {}
         self._from_worker: Codec[WorkerMessage] = Codec(WorkerMessage, limit=self._bus.max_message)
         self._to_worker: Codec[MasterMessage] = Codec(MasterMessage, limit=self._bus.max_message)
         self._leases: Codec[LeaseBatch] = Codec(LeaseBatch, limit=self._bus.max_message)
@@ -129,6 +129,7 @@ class Master:
         self._welcome_timer: asyncio.TimerHandle | None = None
         self._is_turn_due = False
         self._is_started = False
+        self._is_released = False
         self._stopping = ""
         self._trouble = ""
         self._started_at = clock.monotonic()
@@ -188,8 +189,14 @@ class Master:
             reader.close()
         self.frontier.commit()
         status = msgspec.structs.replace(self.status(), workers=workers)
-        self.frontier.close()
+        self.release()
         return status
+
+    def release(self) -> None:
+        """Let go of the store, whatever happened; does nothing after :meth:`stop`."""
+        if not self._is_released:
+            self._is_released = True
+            self.frontier.close()
 
     def add_seeds(self, urls: Iterable[str]) -> SeedReport:
         """Add seeds durably: when this returns they are in the store."""
@@ -248,14 +255,14 @@ class Master:
                 self._part(greeting.worker)
             peer = self._roster.welcome(greeting, self._clock.monotonic())
             self._push_number += 1
-            self._push[greeting.worker] = bind_push(self._sockets, self._bus.push, self._push_number)
+            self._push[greeting.worker] = _LeasePipe(*bind_push(self._sockets, self._bus.push, self._push_number))
             _log.info("worker %s greets: %d slots, version %s", greeting.worker, greeting.slots, greeting.version)
         self._say_welcome(peer)
         self._repeat_welcomes_soon()
 
     def _say_welcome(self, peer: Peer) -> None:
         self._say(peer.worker.encode(), Welcome(
-            master=self.identity, epoch=self.frontier.epoch, session=peer.session, push=self._push[peer.worker][1],
+            master=self.identity, epoch=self.frontier.epoch, session=peer.session, push=self._push[peer.worker].address,
             outcomes=self._outcomes_address))
 
     def _repeat_welcomes_soon(self) -> None:
@@ -281,7 +288,7 @@ class Master:
         for batch in peer.batches.confirm(message.received, now):
             _log.warning("worker %s did not get batch %d: sending it again", peer.worker, batch.number)
             self._counts["batches_resent"] += 1
-            zsockets.send(self._push[peer.worker][0], [self._leases.encode(batch)])
+            self._push[peer.worker].sender.send([self._leases.encode(batch)])
 
     def _take(self, frames: Frames) -> None:
         """A message on the outcome socket: settle, commit, acknowledge, go on."""
@@ -392,7 +399,7 @@ class Master:
             holder = self._roster.get(worker)
             assert holder is not None
             batch = holder.batches.batch(uris, now)
-            zsockets.send(self._push[worker][0], [self._leases.encode(batch)])
+            self._push[worker].sender.send([self._leases.encode(batch)])
             self._counts["batches"] += 1
 
     def _is_in_grace(self) -> bool:
@@ -457,8 +464,9 @@ class Master:
             self._let_go(worker)
 
     def _let_go(self, worker: str) -> None:
-        socket, _ = self._push.pop(worker)
-        self._sockets.close(socket, linger=0)
+        pipe = self._push.pop(worker)
+        pipe.sender.close()
+        self._sockets.close(pipe.socket, linger=0)
         returned = self.frontier.release(worker)
         if returned:
             _log.info("%d leases of %s went back", returned, worker)
@@ -502,6 +510,15 @@ class Master:
         return WorkerStatus(worker=peer.worker, version=peer.greeting.version, state=peer.state.name.lower(),
                             slots=peer.slots, leased=self.frontier.held_by(peer.worker), pids=peer.greeting.pids,
                             load=peer.load)
+
+
+class _LeasePipe:
+    """The PUSH socket of one worker."""
+
+    def __init__(self, socket: Socket, address: str) -> None:
+        self.socket = socket
+        self.address = address
+        self.sender = Sender(socket)
 
 
 class Rate:
