@@ -17,6 +17,10 @@ class StoreError(SpyderError):
     """The frontier's store can't be opened, read or written."""
 
 
+class StoreInUseError(StoreError):
+    """Another process writes the frontier's store."""
+
+
 class ProtocolError(SpyderError):
     """A peer speaks another version, or has other settings."""
 

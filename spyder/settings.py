@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import math
 import os
 import socket
 from collections.abc import Iterator, Mapping
@@ -388,7 +389,8 @@ def _yaml(text: str, source: str) -> Any:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f", line {mark.line + 1}" if mark is not None else ""
-        raise SettingsError(f"{source}{place}: is no YAML: {getattr(error, 'problem', None) or error}") from None
+        problem = getattr(error, "problem", None) or " ".join(str(error).split())
+        raise SettingsError(f"{source}{place}: is no YAML: {problem}") from None
 
 
 def _nest(dotted: str, value: Any) -> dict[str, Any]:
@@ -445,11 +447,20 @@ def _check(section: str, key: str, value: Any, source: str) -> None:
         checked = msgspec.convert(value, kind, strict=True)
     except msgspec.ValidationError as error:
         raise SettingsError(f"{source}: `{section}.{key}`: {_plain(str(error))}; got {value!r}") from None
+    if any(not math.isfinite(number) for number in _numbers(checked)):
+        raise SettingsError(f"{source}: `{section}.{key}`: expected a finite number; got {value!r}")
     if section == "retry" and isinstance(checked, dict):
         known = [kind.value for kind in ErrorKind if kind.is_transient]
         for name in checked:
             if name not in known:
                 raise SettingsError(f"{source}: unknown class of error `retry.{key}.{name}`{_nearest(name, known)}")
+
+
+def _numbers(value: Any) -> Iterator[float]:
+    if isinstance(value, float):
+        yield value
+    elif isinstance(value, dict):
+        yield from (number for number in value.values() if isinstance(number, float))
 
 
 def _convert(tree: dict[str, Any], source: str) -> Settings:

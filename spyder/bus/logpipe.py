@@ -95,7 +95,7 @@ def read_record(frames: Frames) -> logging.LogRecord:
         raise MessageError(f"a log message has 2 frames, not {len(frames)}")
     try:
         message = _decoder.decode(frames[1])
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MessageError(f"no log record: {error}") from None
     record = logging.LogRecord(message.logger, message.level, "", 0, message.text, None, None)
     record.created = message.created

@@ -93,6 +93,10 @@ class Welcome(Record, frozen=True, tag="welcome"):
     push: str  #: address of the worker's PUSH socket
     outcomes: str  #: address of the master's SUB socket
 
+    def is_same(self, other: Welcome) -> bool:
+        """True for the repetition of one welcome; two masters that began with empty frontiers count alike."""
+        return (self.master, self.epoch, self.session) == (other.master, other.epoch, other.session)
+
 
 class Refused(Record, frozen=True, tag="refused"):
     """The worker can't take part."""

@@ -174,8 +174,7 @@ class Membership:
         match message:
             case Welcome():
                 self._heard_at = now
-                if self.welcome is not None and (message.epoch, message.session) == (
-                        self.welcome.epoch, self.welcome.session):
+                if self.welcome is not None and message.is_same(self.welcome):
                     return Step.NOTHING
                 self.welcome = message
                 return Step.JOINED
@@ -195,7 +194,7 @@ class Membership:
 
     def _heard_heartbeat(self, message: MasterHeartbeat, now: float) -> Step:
         self._heard_at = now
-        if self.welcome is not None and message.epoch != self.welcome.epoch:
+        if self.welcome is not None and (message.master, message.epoch) != (self.welcome.master, self.welcome.epoch):
             return self._leave(now)
         return Step.NOTHING
 

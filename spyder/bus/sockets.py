@@ -156,12 +156,14 @@ def bind_push(sockets: Sockets, pattern: str, number: int) -> tuple[Socket, str]
 def reachable(address: str, seen_as: str) -> str:
     """*address* as a peer can connect to it.
 
-    A wildcard interface becomes the host of *seen_as*, an address that the peer reaches already.
+    A wildcard interface becomes the host of *seen_as*, an address that the peer reaches already; if that is no TCP
+    address, both are on this host.
     """
     scheme, _, rest = address.partition("://")
     host, _, port = rest.rpartition(":")
     if scheme == "tcp" and host in {"*", "0.0.0.0", "[::]"}:
-        return f"tcp://{seen_as.partition('://')[2].rpartition(':')[0]}:{port}"
+        scheme, _, rest = seen_as.partition("://")
+        return f"tcp://{rest.rpartition(':')[0] if scheme == 'tcp' else '127.0.0.1'}:{port}"
     return address
 
 
@@ -214,6 +216,23 @@ class Sender:
         if self._timer is not None:
             self._timer.cancel()
         self._kept.clear()
+
+
+class Poller:
+    """Waits, blocking, until one of some sockets or file descriptors can be read: for a stage without an event loop."""
+
+    def __init__(self, *sources: Socket | int) -> None:
+        self._poller = zmq.Poller()
+        for source in sources:
+            self._poller.register(source, zmq.POLLIN)
+
+    def wait(self, milliseconds: int) -> set[Socket | int]:
+        """Those that can be read, none when *milliseconds* pass without."""
+        return {source for source, _ in self._poller.poll(milliseconds)}
+
+    def forget(self, source: Socket | int) -> None:
+        """Wait for *source* no longer."""
+        self._poller.unregister(source)
 
 
 class Reader:

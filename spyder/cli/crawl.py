@@ -9,8 +9,9 @@ from typing import Any
 import click
 
 from spyder import runtime
+from spyder.cli.options import COUNT, COUNT_OR_NONE, PATH, SECONDS, settings_option
 from spyder.cli.progress import Progress, summary, summary_json
-from spyder.errors import SpyderError
+from spyder.errors import SpyderError, UrlError
 from spyder.model.states import ExitCode
 from spyder.model.url import parse_seed
 from spyder.nodes import local
@@ -20,18 +21,19 @@ from spyder.settings import Settings, load
 
 @click.command()
 @click.argument("urls", nargs=-1, metavar="URL...")
-@click.option("--scope", type=click.Choice(["host", "domain", "any"]), help="Which hosts: the seeds' (default), their domains, any.")
+@click.option("--scope", type=click.Choice(["host", "domain", "any"]),
+              help="Which hosts: the seeds' (default), their domains, any.")
 @click.option("--include", multiple=True, metavar="REGEX", help="Follow only links that match one of these.")
 @click.option("--exclude", multiple=True, metavar="REGEX", help="Follow no link that matches one of these.")
-@click.option("--depth", type=int, metavar="N", help="Links from a seed at the most.")
-@click.option("--max-pages", type=int, metavar="N", help="End after N pages.")
-@click.option("--max-time", type=float, metavar="S", help="End after S seconds.")
-@click.option("--delay", type=float, metavar="S", help="Seconds between fetches of one host (default 1); 0: none.")
-@click.option("--per-host", type=int, metavar="N", help="Connections to one host (default 2).")
-@click.option("--concurrency", type=int, metavar="N", help="Connections of one worker (default 32).")
-@click.option("--workers", type=int, metavar="N", help="Workers, two processes each (default 1).")
-@click.option("--output", type=click.Path(path_type=Path), metavar="DIR", help="The crawl directory (default: HOST.crawl).")
-@click.option("--settings", "settings_file", type=click.Path(path_type=Path), metavar="FILE", help="Settings in YAML.")
+@click.option("--depth", type=COUNT_OR_NONE, metavar="N", help="Links from a seed at the most.")
+@click.option("--max-pages", type=COUNT_OR_NONE, metavar="N", help="End after N pages.")
+@click.option("--max-time", type=SECONDS, metavar="S", help="End after S seconds.")
+@click.option("--delay", type=SECONDS, metavar="S", help="Seconds between fetches of one host (default 1); 0: none.")
+@click.option("--per-host", type=COUNT, metavar="N", help="Connections to one host (default 2).")
+@click.option("--concurrency", type=COUNT, metavar="N", help="Connections of one worker (default 32).")
+@click.option("--workers", type=COUNT, metavar="N", help="Workers, two processes each (default 1).")
+@click.option("--output", type=PATH, metavar="DIR", help="The crawl directory (default: HOST.crawl).")
+@settings_option
 @click.option("--user-agent", metavar="TEXT", help="Who you are, with an address for complaints.")
 @click.option("--fresh", is_flag=True, help="Begin anew instead of going on: removes what the directory holds.")
 @click.option("--quiet", is_flag=True, help="No progress.")
@@ -57,7 +59,7 @@ def crawl(urls: tuple[str, ...], settings_file: Path | None, fresh: bool, quiet:
         click.echo(f"spyder: seed refused: {line}", err=True)
     click.echo(summary_json(report) if as_json else summary(report), nl=True)
     code = exit_code(report.status.books)
-    if report.reason.startswith(("all workers", "task")):
+    if report.ended_early:
         raise SpyderError(f"the crawl ended early: {report.reason}; see {report.directory}/logs")
     sys.exit(code if code else ExitCode.OK)
 
@@ -76,5 +78,16 @@ def _overrides(options: dict[str, Any], urls: tuple[str, ...], settings_file: Pa
     if options["output"] is not None:
         overrides["output.directory"] = str(options["output"])
     elif urls and (settings_file is None or load(settings_file).output.directory == Settings().output.directory):
-        overrides["output.directory"] = f"{parse_seed(urls[0]).hostname}.crawl"
+        overrides["output.directory"] = f"{_first_host(urls)}.crawl"
     return overrides
+
+
+def _first_host(urls: tuple[str, ...]) -> str:
+    """The host of the first URL that can be crawled; raises :class:`UrlError` when none can."""
+    refused = []
+    for url in urls:
+        try:
+            return parse_seed(url).hostname
+        except UrlError as error:
+            refused.append(str(error))
+    raise UrlError("; ".join(refused))

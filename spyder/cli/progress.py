@@ -13,6 +13,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from spyder.cli.text import duration, megabytes
 from spyder.nodes.local import CrawlReport
 from spyder.nodes.master import Status
 
@@ -60,7 +61,7 @@ def _errors(counts: dict[str, int]) -> dict[str, int]:
 def _line(status: Status) -> str:
     books = status.books
     errors = sum(_errors(status.counts).values())
-    return (f"{_duration(status.elapsed)}  {books.done:,} pages  {status.pages_per_second:,.0f}/s  "
+    return (f"{duration(status.elapsed)}  {books.done:,} pages  {status.pages_per_second:,.0f}/s  "
             f"{books.queued - status.leased:,} queued  {status.leased:,} in flight  {errors:,} errors  "
             f"{status.active_hosts:,} hosts")
 
@@ -76,7 +77,7 @@ def _table(title: str, status: Status) -> Table:
         ("queued", f"{books.queued - status.leased:,}   in flight {status.leased:,}   later {books.scheduled:,}"),
         ("errors", _join(_errors(status.counts)) or "none"),
         ("hosts", f"{status.active_hosts:,} active, {status.busy_hosts:,} busy"),
-        ("elapsed", f"{_duration(status.elapsed)}   {status.counts.get('bytes', 0) / 1e6:,.1f} MB   "
+        ("elapsed", f"{duration(status.elapsed)}   {megabytes(status.counts.get('bytes', 0))}   "
                     f"workers {len(status.workers)}"),
     ]
     if status.reason:
@@ -94,8 +95,8 @@ def summary(report: CrawlReport) -> str:
     lines = [
         f"{_ending(report)}: {books.done:,} done, {books.failed:,} failed, {books.queued + books.scheduled:,} left "
         f"of {books.discovered:,} URLs",
-        f"{fetches:,} fetches in {_duration(elapsed)}, {fetches / elapsed:,.0f} pages/s, "
-        f"{status.counts.get('bytes', 0) / 1e6:,.1f} MB",
+        f"{fetches:,} fetches in {duration(elapsed)}, {fetches / elapsed:,.0f} pages/s, "
+        f"{megabytes(status.counts.get('bytes', 0))}",
     ]
     errors = _errors(status.counts)
     if errors:
@@ -131,11 +132,3 @@ def _ending(report: CrawlReport) -> str:
 
 def _join(counts: dict[str, int]) -> str:
     return "  ".join(f"{name} {count:,}" for name, count in sorted(counts.items()))
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(seconds, 60)
-    hours, minutes = divmod(int(minutes), 60)
-    if hours:
-        return f"{hours}:{minutes:02}:{rest:02.0f}"
-    return f"{minutes}:{rest:04.1f}" if minutes else f"{rest:.1f} s"

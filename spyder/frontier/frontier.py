@@ -30,6 +30,8 @@ _WAIT_TIME = slice(3, 9)
 
 #: Hosts read into the active set at a time.
 _FILL = 64
+#: More hosts than can have been active when the last master ended.
+_ALL = 1 << 31
 #: Scheduled URIs that become due in one transaction.
 _DUE = 512
 #: Rows of inactive hosts kept in memory.
@@ -112,9 +114,12 @@ class Frontier:
         self._changes.meta["epoch"] = str(self.epoch).encode()
         self._read_next_due()
         self.commit()
-        active = self._store.waiting(self._prefix + _ACTIVE, self._prefix + _WAITING, self._settings.active_queues)
+        active = self._store.waiting(self._prefix + _ACTIVE, self._prefix + _WAITING, _ALL)
         for row in self._host_rows([host for _, host in active]):
-            self._activate(row, has_more=True)
+            if len(self._hosts) < self._settings.active_queues:
+                self._activate(row, has_more=True)
+            else:  # active_queues was larger then
+                self._mark(row, _WAITING, row.next_at)
         self.maintain()
         self.commit()
 
@@ -172,7 +177,7 @@ class Frontier:
                 self._connection_freed(lease, notice.elapsed, notice.trouble, notice.retry_after, now)
 
     def release(self, worker: str) -> int:
-        """Take back all leases of *worker*: it is lost, or it hands them back. Returns how many."""
+        """Take back all leases of *worker*: it is lost, or hands them back. Returns how many; stages delays."""
         now = self._clock.now()
         leases = self._leases.take_all(worker)
         returned = 0
@@ -181,6 +186,7 @@ class Frontier:
             host.leased -= 1
             if not lease.is_fetched:
                 self._connection_freed(lease, 0.0, None, 0.0, now)
+                self._changes.hosts[host.row.key] = host.row  # no outcome will store the delay
             if not lease.is_superseded:
                 returned += 1
                 host.offer(lease.uri)
@@ -293,9 +299,11 @@ class Frontier:
         return self._store.size()
 
     def close(self) -> None:
-        """Commit what is staged and close the store."""
-        self.commit()
-        self._store.close()
+        """Commit what is staged and close the store, even when the commit fails."""
+        try:
+            self.commit()
+        finally:
+            self._store.close()
 
     # -- settling ------------------------------------------------------------------------------------------------
 
@@ -590,11 +598,12 @@ class Frontier:
         for row in self._host_rows(due):
             self._mark(row, _ACTIVE, 0.0)
             self._activate(row, has_more=True)
+        staged = [_seconds(key[_WAIT_TIME]) for key in self._changes.wait if key[_WAIT_CLASS] == _WAITING]
         if len(due) == len(entries):
-            self._more_waiting = len(entries) == room or any(key[_WAIT_CLASS] == _WAITING for key in self._changes.wait)
+            self._more_waiting = len(entries) == room or bool(staged)
             self._next_waiting_at = now
         else:
-            self._next_waiting_at = _seconds(entries[len(due)][0][_WAIT_TIME])
+            self._next_waiting_at = min([*staged, _seconds(entries[len(due)][0][_WAIT_TIME])])
 
     def _note_waiting(self, at: float) -> None:
         self._next_waiting_at = min(self._next_waiting_at, at) if self._more_waiting else at
@@ -619,7 +628,7 @@ class Frontier:
 
     def _promote_due(self, now: float) -> None:
         """Stage that scheduled URIs whose time has come are queued again."""
-        limit = self._prefix + _milliseconds(now + 0.001)
+        limit = (int.from_bytes(self._prefix + _milliseconds(now), "big") + 1).to_bytes(8, "big")
         rows = [uri for uri in self._store.due(limit, _DUE) if (uri.place, uri.key) not in self._changes.unschedule]
         for uri in rows:
             self._changes.unschedule.add((uri.place, uri.key))

@@ -6,14 +6,12 @@ import logging
 import os
 from pathlib import Path
 
-import zmq
-
 from spyder import plugins
 from spyder.bus import sockets as zsockets
 from spyder.bus.messages import Ack, Codec, MasterHeartbeat, MasterMessage, OutcomeBatch, OutcomeMessage, Probe, Welcome
 from spyder.bus.mgmt import GREETING_INTERVAL
 from spyder.bus.outcomes import Outbox
-from spyder.bus.sockets import Frames, Sockets, reachable
+from spyder.bus.sockets import Frames, Poller, Sockets, reachable
 from spyder.contracts import Sink
 from spyder.errors import MessageError
 from spyder.model.clock import Clock, StageTimes, cpu_seconds
@@ -87,16 +85,12 @@ class Extractor:
         self._pull = self._sockets.pull(connect=self._spec.stage_address)
         self._mgmt = self._sockets.subscriber(self._spec.worker.encode(), b"all", connect=self._bus.mgmt_master)
         self._sink.open()
-        poller = zmq.Poller()
-        poller.register(self._pull, zmq.POLLIN)
-        poller.register(self._mgmt, zmq.POLLIN)
-        if self._lifeline is not None:
-            poller.register(self._lifeline, zmq.POLLIN)
+        poller = Poller(self._pull, self._mgmt, *(() if self._lifeline is None else (self._lifeline,)))
         while not self._is_done():
-            ready = dict(poller.poll(self._wait_milliseconds()))
+            ready = poller.wait(self._wait_milliseconds())
             if self._lifeline in ready and self._end_at is None:
                 self._end_by(self._bus.linger)
-                poller.unregister(self._lifeline)
+                poller.forget(self._lifeline)
             self._take_pages()
             self._hear()
             self._publish_if_due()
@@ -227,8 +221,10 @@ class Extractor:
     def _join(self, welcome: Welcome) -> None:
         """A new welcome: outcomes go to its address, after a probe has shown that they arrive."""
         old = self._welcome
-        if old is not None and (old.epoch, old.session) == (welcome.epoch, welcome.session):
+        if old is not None and old.is_same(welcome):
             return
+        if old is not None and (old.master, old.epoch) != (welcome.master, welcome.epoch):
+            self._pipeline.forget_links()  # its frontier may be another one, to which they are new
         if old is None or old.outcomes != welcome.outcomes:
             if self._publisher is not None:
                 self._sockets.close(self._publisher, linger=0)

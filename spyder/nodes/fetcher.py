@@ -77,6 +77,7 @@ class Fetcher:
         self._dropped = 0
         self._paused = ""
         self._is_quitting = False
+        self.reason = ""  #: why the worker ends before anybody asked it to
         self._next_heartbeat = 0.0
         self._end: asyncio.Future[ExitCode] = asyncio.get_running_loop().create_future()
 
@@ -129,10 +130,12 @@ class Fetcher:
                 _log.warning("the master does not know this worker any more, or is away: greeting it again")
                 self._disconnect()
             case Step.REFUSED:
-                _log.error("refused: %s", self._membership.reason)
+                self.reason = f"refused by the master: {self._membership.reason}"
+                _log.error("%s", self.reason)
                 self._finish_with(ExitCode.REFUSED)
             case Step.ORPHANED:
-                _log.error("no master for %g s: ending", self._bus.master_timeout)
+                self.reason = f"no master at {self._bus.mgmt_master} for {self._bus.master_timeout:g} s: ending"
+                _log.error("%s", self.reason)
                 self._orphaned()
             case Step.QUIT:
                 self.quit(self._membership.drain)

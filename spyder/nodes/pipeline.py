@@ -69,6 +69,10 @@ class Pipeline:
         self._times = times
         self._now = 0.0
 
+    def forget_links(self) -> None:
+        """Report all links anew: another frontier listens now."""
+        self._seen = SeenLinks(self._extract.seen_links)
+
     def __call__(self, page: Page, body: bytes, *, now: float) -> Processed:
         """The outcome and the record of *page*; *now* is wall time in seconds. A failure is an outcome, too."""
         self._now = now

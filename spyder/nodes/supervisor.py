@@ -37,6 +37,7 @@ class Supervisor:
         self._processes: dict[int, dict[str, Process]] = {}
         self._tasks: list[asyncio.Task[ExitCode]] = []
         self._is_stopping = False
+        self._is_killed = False
 
     def start(self) -> None:
         """Start all workers."""
@@ -58,14 +59,11 @@ class Supervisor:
         """Ask all workers for a drained end."""
         self._is_stopping = True
         for group in self._processes.values():
-            for process in group.values():
-                if process.stdin is not None and process.returncode is None:
-                    process.stdin.write(b"q")
-                    break  # the fetcher, or the one process that is both
+            _ask_to_end(group)
 
     async def kill(self) -> None:
         """End all workers at once."""
-        self._is_stopping = True
+        self._is_stopping = self._is_killed = True
         for group in self._processes.values():
             for process in group.values():
                 if process.returncode is None:
@@ -87,12 +85,20 @@ class Supervisor:
                 delay = self._settings.worker.restart_delay
             _log.error("worker %s died: %s; a new one starts in %.1f s", spec.worker, reason, delay)
             await asyncio.sleep(delay)
+            if self._is_stopping:
+                return code
             delay = min(delay * 2, self._settings.worker.restart_max)
 
     async def _run(self, index: int, spec: WorkerSpec) -> tuple[ExitCode, str]:
         """Both processes of one worker, until the first of them ends; the other one shares its fate."""
         roles = (BOTH,) if spec.is_one_process else (FETCHER, EXTRACTOR)
-        group = self._processes[index] = {role: await _spawn(role, spec) for role in roles}
+        group = self._processes[index] = {}
+        for role in roles:
+            group[role] = await _spawn(role, spec)
+            if self._is_killed:  # while it was being started
+                group[role].kill()
+        if self._is_stopping:
+            _ask_to_end(group)
         waits = {asyncio.create_task(process.wait(), name=f"{role} {index}"): role for role, process in group.items()}
         done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         first = waits[next(iter(done))]
@@ -118,6 +124,13 @@ class Supervisor:
         """Tell the master at once, so that the leases return before heartbeats are missed."""
         payload = self._codec.encode(Gone(worker=worker, reason=reason))
         zsockets.send(self._mgmt, [worker.encode(), payload])
+
+
+def _ask_to_end(group: dict[str, Process]) -> None:
+    for process in group.values():
+        if process.stdin is not None and process.returncode is None:
+            process.stdin.write(b"q")
+            return  # the fetcher, or the one process that is both
 
 
 async def _spawn(role: str, spec: WorkerSpec) -> Process:

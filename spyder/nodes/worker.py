@@ -15,7 +15,6 @@ import sys
 import threading
 
 import msgspec
-import zmq
 
 from spyder import runtime
 from spyder.bus.logpipe import LogPublisher
@@ -37,8 +36,7 @@ def main(role: str) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C reaches all; the master decides
     spec = msgspec.json.decode(_first_line(), type=WorkerSpec)
     settings = spec.read_settings()
-    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-    sockets = Sockets(settings.bus, context=context)
+    sockets = Sockets(settings.bus)
     publisher = LogPublisher(sockets, settings.bus.logging, identity=spec.worker)
     publisher.setFormatter(logging.Formatter("%(message)s"))
     logging.basicConfig(level=settings.log.level.upper(), handlers=[publisher])
@@ -52,7 +50,6 @@ def main(role: str) -> int:
     logging.getLogger().removeHandler(publisher)
     publisher.close()
     sockets.close_all()
-    context.term()
     return code
 
 
@@ -92,6 +89,8 @@ async def _fetch(spec: WorkerSpec, sockets: Sockets, board: Board, publisher: Lo
         return await fetcher.run()
     finally:
         pump.cancel()
+        if fetcher.reason and not spec.index:  # its siblings end for the same reason: one line is enough
+            print(f"spyder: {fetcher.reason}", file=sys.stderr, flush=True)  # noqa: T201  there may be no log sink
 
 
 async def _pump(publisher: LogPublisher) -> None:

@@ -30,7 +30,7 @@ from rocksdict import (
 )
 
 from spyder.contracts import Changes
-from spyder.errors import StoreError
+from spyder.errors import StoreError, StoreInUseError
 from spyder.model.records import HostRow, QueuedUri, UriRow
 from spyder.model.states import UriState
 from spyder.model.url import HOST_BYTES, PROJECT_BYTES
@@ -364,7 +364,7 @@ def _reason(error: Exception) -> str:
 def _opening_failed(directory: Path, error: Exception) -> StoreError:
     reason = _reason(error)
     if "LOCK:" in reason:
-        return StoreError(f"{directory} is in use: another master writes it; stop that one, or name another folder")
+        return StoreInUseError(f"{directory} is in use: another master writes it; stop that one, or name another folder")
     if "olumn famil" in reason:
         return StoreError(f"{directory} holds no frontier: its database was not written by Spyder; name another folder")
     if "Corruption" in reason:

@@ -82,6 +82,15 @@ def _log_nothing(handler: tornado.web.RequestHandler) -> None:
     """Requests are no news: what they change is logged where it happens."""
 
 
+def _named(value: Any) -> Any:
+    """*value* with records as mappings, also those that travel as mere lists between our own processes."""
+    if isinstance(value, msgspec.Struct):
+        return {name: _named(getattr(value, name)) for name in value.__struct_fields__}
+    if isinstance(value, (tuple, list)):
+        return [_named(item) for item in value]
+    return value
+
+
 class _Handler(tornado.web.RequestHandler):
     """Checks the token and speaks JSON."""
 
@@ -100,7 +109,7 @@ class _Handler(tornado.web.RequestHandler):
 
     def reply(self, record: Any) -> None:
         """Answer with *record*."""
-        self.finish(msgspec.json.encode(record))
+        self.finish(msgspec.json.encode(_named(record)))
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:  # noqa: ARG002  tornado's signature
         """Answer with one line."""

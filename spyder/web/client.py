@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import json
+import sys
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import requests
 
-from spyder.errors import ApiError
+from spyder.errors import ApiError, SettingsError
 from spyder.settings import Settings
 
-#: Seconds to wait for the master's answer.
-_TIMEOUT = 30.0
+#: Seconds to wait for a connection, and for the master's answer.
+_TIMEOUT = (5.0, 30.0)
+#: Seconds between looks whether a master has ended.
+_LOOK = 0.1
+#: Seconds that a master may take to end after it serves no longer.
+_LAST_WORDS = 10.0
+
+
+class NoMasterError(ApiError):
+    """Nobody listens there."""
 
 
 class MasterClient:
@@ -21,6 +31,7 @@ class MasterClient:
 
     def __init__(self, url: str, *, token: str = "") -> None:
         self._url = url.rstrip("/")
+        self.kept: Path | None = None  #: the file that named it; it is gone when the master has ended
         self._session = requests.Session()
         self._session.trust_env = False  # a proxy for the web has no business with our master
         if token:
@@ -43,23 +54,65 @@ class MasterClient:
             answer = self._session.request(method, self._url + path, json=body, timeout=_TIMEOUT)
             content = answer.json()
         except requests.ConnectionError:
-            raise ApiError(f"no master answers at {self._url}: is it running, and is `api.port` the same?") from None
-        except requests.RequestException as error:
-            raise ApiError(f"the master at {self._url} does not answer as it should: {error}") from None
+            raise NoMasterError(
+                f"no master answers at {self._url}: is it running, and is `api.port` the same?") from None
+        except requests.ReadTimeout:
+            raise ApiError(f"the master at {self._url} does not answer within {_TIMEOUT[1]:g} s") from None
+        except (requests.RequestException, UnicodeError) as error:
+            raise ApiError(f"what is at {self._url} does not answer as a master does: {error}") from None
+        if not isinstance(content, dict):
+            raise ApiError(f"what is at {self._url} does not answer as a master does")
         if answer.status_code != requests.codes.ok:
             raise ApiError(f"the master at {self._url} refuses: {content.get('error', answer.status_code)}")
         result: dict[str, Any] = content
         return result
 
 
-def find_master(settings: Settings) -> MasterClient:
-    """The master of these settings: by ``run/api.json`` in the crawl directory, or by ``api.address`` and ``port``."""
-    path = Path(settings.crawl_directory) / "run" / "api.json"
+def find_master(settings: Settings, *, needs_file: bool = False) -> MasterClient:
+    """The master of these settings: by ``run/api.json`` in the crawl directory, or by ``api.address`` and ``port``.
+
+    Raises :class:`ApiError` when *needs_file* and no master has written that file.
+    """
+    path: Path | None = Path(settings.crawl_directory) / "run" / "api.json"
+    assert path is not None
     address, port = settings.api.address, settings.api.port
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
         address, port = str(kept["address"]), int(kept["port"])
     except (OSError, ValueError, KeyError, TypeError):
-        pass  # no crawl runs in that directory: the settings say where the master is
+        if needs_file:
+            raise ApiError(f"no master runs in {settings.crawl_directory}: there is no {path}") from None
+        path = None  # no crawl runs in that directory: the settings say where the master is
     host = f"[{address}]" if ":" in address else address
-    return MasterClient(f"http://{host}:{port}", token=settings.api.token)
+    client = MasterClient(f"http://{host}:{port}", token=settings.api.token)
+    client.kept = path
+    return client
+
+
+def wait_until_ended(client: MasterClient, figures: dict[str, Any]) -> dict[str, Any]:
+    """Wait until the master, told to stop, has ended; returns its last *figures*."""
+    try:
+        while True:
+            figures = client.status()
+            time.sleep(_LOOK)
+    except NoMasterError:
+        pass
+    end = time.monotonic() + _LAST_WORDS
+    while client.kept is not None and client.kept.exists() and time.monotonic() < end:
+        time.sleep(_LOOK)
+    return figures
+
+
+def read_seeds(name: str) -> list[str]:
+    """The seeds in the file *name*, or in standard input for ``-``: one a line, without blank lines and ``#`` comments.
+
+    Raises :class:`SettingsError` when it can't be read.
+    """
+    try:
+        text = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+        lines = [line.strip() for line in text.decode("utf-8-sig").splitlines()]
+    except OSError as error:
+        raise SettingsError(f"{name}: can't be read as a list of seeds: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise SettingsError(f"{name}: can't be read as a list of seeds: it is not UTF-8 text") from None
+    return [line for line in lines if line and not line.startswith("#")]

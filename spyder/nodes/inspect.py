@@ -1,0 +1,160 @@
+"""Reads a frontier for people: its hosts, one URI, all of them. Never writes, and may run beside a master."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from spyder import plugins
+from spyder.contracts import FrontierStore
+from spyder.errors import SpyderError, StoreError
+from spyder.model.records import Books, HostRow, UriRow
+from spyder.model.states import UriState
+from spyder.model.url import HOST_BYTES, PROJECT_BYTES, UriIdentity, host_key, parse_seed
+from spyder.settings import FrontierSection
+
+#: Names of the states, as they are shown and asked for.
+STATES = tuple(state.name.lower() for state in UriState)
+
+_DUE_TIME = slice(PROJECT_BYTES, PROJECT_BYTES + 6)  # milliseconds, see spyder.frontier.frontier
+
+
+class UriView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A URI as people read it: one line of ``spyder frontier dump``."""
+
+    url: str
+    state: str
+    project: str
+    host: str  #: the queue's name
+    depth: int = msgspec.field(default=-1)  #: links from a seed
+    status: int = 0  #: last HTTP status
+    reason: str = ""  #: error kind, or the rule that excluded it
+    attempt: int = 0  #: fetches that ended in a retry
+    referrer: str = ""
+    settled_at: str = ""  #: RFC 3339, UTC
+    due_at: str = ""  #: of a scheduled one; RFC 3339, UTC
+    priority: int = 0
+    redirects: tuple[str, ...] = ()  #: the chain of URLs that led here; kept while it waits
+    is_seed: bool = False  #: kept while it waits
+    worker: str = ""  #: that brought the outcome
+
+
+class HostView(msgspec.Struct, frozen=True, kw_only=True):
+    """A host's queue as people read it."""
+
+    project: str
+    host: str
+    queued: int  #: leased ones included
+    settled: int
+    failed: int  #: of the settled ones
+    next_at: str  #: before which nothing is fetched from it; RFC 3339, UTC; empty: at any time
+    errors: int  #: host troubles in a row
+    last_error: str
+    is_active: bool  #: has work, and its queue is in the master's memory
+
+
+class FrontierView:
+    """A frontier opened for reading: what was committed when it was opened."""
+
+    def __init__(self, store: FrontierStore) -> None:
+        self._store = store
+        self._projects = {int(number): name.partition("/")[2] for name, number in store.metas("project/").items()}
+        canonical, _, assignment = (store.meta("identity") or b"standard/host").decode().partition("/")
+        self._queue_of = plugins.find("assignment", assignment)
+        self._identity = UriIdentity(plugins.find("canonical", canonical), self._queue_of)
+        self._names: dict[bytes, str] = {}
+
+    def books(self) -> dict[str, Books]:
+        """The books of each project."""
+        return {name: msgspec.msgpack.decode(kept, type=Books) if (kept := self._store.meta(f"books/{number}"))
+                else Books() for number, name in self._projects.items()}
+
+    def hosts(self) -> Iterator[HostView]:
+        """All hosts."""
+        for row in self._store.iterate_hosts():
+            yield HostView(
+                project=self._project(row.key), host=row.name, queued=row.queued, settled=row.settled,
+                failed=row.failed, next_at=_rfc3339(row.next_at), errors=row.errors, last_error=row.last_error,
+                is_active=row.waiting[PROJECT_BYTES:PROJECT_BYTES + 1] == b"\x00")
+
+    def find(self, url: str) -> list[UriView]:
+        """The URI in each project that knows it.
+
+        Raises :class:`spyder.errors.UrlError` when *url* is none that could be crawled.
+        """
+        href = parse_seed(url).href
+        keys = [self._identity.key(number, href) for number in self._projects]
+        return [self._view(key, row) for key, row in zip(keys, self._store.uris(keys), strict=True) if row is not None]
+
+    def uris(self, *, states: frozenset[str] = frozenset(), host: str = "") -> Iterator[UriView]:
+        """All URIs, or those in one of *states*, of one *host* (with its port, unless that is the scheme's default).
+
+        Raises :class:`SpyderError` when no project knows *host*.
+        """
+        for prefix in self._prefixes(host):
+            for key, row in self._store.iterate(prefix):
+                if not key.startswith(prefix):
+                    break
+                if not states or row.state.name.lower() in states:
+                    yield self._view(key, row)
+
+    def _prefixes(self, host: str) -> list[bytes]:
+        if not host:
+            return [b""]
+        queue = self._queue_of(host.lower())
+        keys = [host_key(number, queue) for number in self._projects]
+        found = [key for key, row in zip(keys, self._store.hosts(keys), strict=True) if row is not None]
+        if not found:
+            near = difflib.get_close_matches(queue, [row.name for row in self._store.iterate_hosts()], n=1)
+            hint = f"; did you mean `{near[0]}`?" if near else ""
+            raise SpyderError(f"the frontier knows no host `{host}`{hint}")
+        return found
+
+    def _project(self, key: bytes) -> str:
+        return self._projects.get(int.from_bytes(key[:PROJECT_BYTES], "big"), "?")
+
+    def _host(self, key: bytes) -> str:
+        if key not in self._names:
+            row: HostRow | None = self._store.hosts((key,))[0]
+            self._names[key] = row.name if row is not None else "?"
+        return self._names[key]
+
+    def _view(self, key: bytes, row: UriRow) -> UriView:
+        queued = None if row.state.is_settled else self._store.queued_row(key, row)
+        due_at = int.from_bytes(row.place[_DUE_TIME], "big") / 1000 if row.state is UriState.SCHEDULED else 0.0
+        return UriView(
+            url=queued.url if queued is not None else row.url, state=row.state.name.lower(), project=self._project(key),
+            host=self._host(key[:HOST_BYTES]), depth=row.depth, status=row.status, reason=row.reason,
+            attempt=row.attempt, referrer=queued.referrer if queued is not None else row.referrer,
+            settled_at=_rfc3339(row.settled_at), due_at=_rfc3339(due_at),
+            priority=queued.priority if queued is not None else 0,
+            redirects=queued.redirects if queued is not None else (),
+            is_seed=queued.is_seed if queued is not None else False, worker=row.worker)
+
+
+@contextlib.contextmanager
+def open_for_reading(directory: Path, *, store: str = "rocksdb") -> Iterator[FrontierView]:
+    """The frontier in *directory*: a crawl directory, or the frontier's own folder.
+
+    Raises :class:`StoreError` when there is none.
+    """
+    if not directory.is_dir():
+        reason = "it is a file" if directory.exists() else "there is no such folder"
+        raise StoreError(f"{directory} holds no frontier: {reason}")
+    own = directory / "frontier"
+    opened: FrontierStore = plugins.find("store", store).open(
+        own if own.is_dir() else directory, cache=FrontierSection().cache, read_only=True, create=False)
+    try:
+        yield FrontierView(opened)
+    finally:
+        opened.close()
+
+
+def _rfc3339(at: float) -> str:
+    """Wall time in seconds as text, empty for 0."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z") if at else ""
