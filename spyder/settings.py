@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import ipaddress
 import math
 import os
 import socket
@@ -361,6 +362,20 @@ def to_tree(settings: Settings) -> dict[str, Any]:
 def from_tree(tree: Mapping[str, Any]) -> Settings:
     """The opposite of :func:`to_tree`."""
     return _convert(dict(tree), "settings")
+
+
+def check_api_address(settings: ApiSection) -> None:
+    """Refuse an address of the API beyond loopback without a token. Raises :class:`SettingsError`."""
+    if settings.token or settings.address == "localhost":
+        return
+    try:
+        is_loopback = ipaddress.ip_address(settings.address).is_loopback
+    except ValueError:
+        is_loopback = False
+    if not is_loopback:
+        raise SettingsError(
+            f"`api.address` {settings.address} can be reached from other hosts: set `api.token`, or use 127.0.0.1"
+        )
 
 
 def host_name() -> str:

@@ -45,13 +45,18 @@ class LogPublisher(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Publish one record, or keep it until somebody listens."""
-        message = LogMessage(logger=record.name, level=record.levelno, created=record.created,
-                             process=self._identity, text=self.format(record))
+        try:
+            text = self.format(record).encode("utf-8", "backslashreplace").decode()
+            payload = msgspec.msgpack.encode(LogMessage(logger=record.name, level=record.levelno,
+                                                        created=record.created, process=self._identity, text=text))
+        except Exception:  # noqa: BLE001  as the standard handlers do: a bad log call is no reason to fail
+            self.handleError(record)
+            return
         topic = f"spyder.{self._kind}.{record.levelname}".encode()
         with self._guard:
             if len(self._waiting) == _KEPT:
                 self.dropped += 1
-            self._waiting.append([topic, msgspec.msgpack.encode(message)])
+            self._waiting.append([topic, payload])
             self._pump()
 
     def pump(self) -> None:

@@ -125,8 +125,15 @@ def _check_ipc(address: str) -> None:
 
 
 def endpoint(socket: Socket) -> str:
-    """The address that a socket was bound to last, with the port that the system chose."""
-    return socket.getsockopt_string(zmq.LAST_ENDPOINT)
+    """The address that a socket was bound to last, with the port that the system chose.
+
+    A socket that also speaks IPv6 names IPv4 addresses as mapped ones (RFC 4291, section 2.5.5.2): that is undone.
+    """
+    scheme, _, rest = socket.getsockopt_string(zmq.LAST_ENDPOINT).partition("://")
+    host, _, port = rest.rpartition(":")
+    if host.startswith("[::ffff:"):
+        return f"{scheme}://{host.removeprefix('[::ffff:').removesuffix(']')}:{port}"
+    return f"{scheme}://{rest}"
 
 
 def bind_push(sockets: Sockets, pattern: str, number: int) -> tuple[Socket, str]:
@@ -239,10 +246,11 @@ class Reader:
     """Calls *on_message* from the event loop for each message of a receiving socket."""
 
     def __init__(self, socket: Socket, on_message: Callable[[Frames], None], *,
-                 on_burst: Callable[[], None] | None = None) -> None:
+                 on_burst: Callable[[], None] | None = None, burst: int = _BURST) -> None:
         self._socket = socket
         self._on_message = on_message
         self._on_burst = on_burst
+        self._burst = burst
         self._loop = asyncio.get_running_loop()
         self._fd = int(socket.getsockopt(zmq.FD))
         self._is_closed = False
@@ -255,7 +263,7 @@ class Reader:
         if self._is_closed:
             return
         count = 0
-        while count < _BURST:
+        while count < self._burst:
             frames = receive(self._socket)
             if frames is None:
                 break
@@ -268,7 +276,7 @@ class Reader:
                 return
         if count and self._on_burst is not None:
             self._on_burst()
-        if count == _BURST:
+        if count == self._burst:
             self._loop.call_soon(self._drain)
 
     def _look(self) -> None:

@@ -9,12 +9,12 @@ from typing import Any
 import click
 
 from spyder import runtime
-from spyder.cli.options import COUNT, COUNT_OR_NONE, PATH, SECONDS, settings_option
+from spyder.cli.options import COUNT, COUNT_OR_NONE, PATH, SECONDS, serve_api, settings_option
 from spyder.cli.progress import Progress, summary, summary_json
 from spyder.errors import SpyderError, UrlError
 from spyder.model.states import ExitCode
 from spyder.model.url import parse_seed
-from spyder.nodes import local
+from spyder.nodes import checks, local
 from spyder.nodes.master import exit_code
 from spyder.settings import Settings, load
 
@@ -49,12 +49,12 @@ def crawl(urls: tuple[str, ...], settings_file: Path | None, fresh: bool, quiet:
     seeds = urls or settings.project.seeds
     if not seeds:
         raise click.UsageError("no seed: give at least one URL, or `project.seeds` in the settings file")
-    local.check(settings)
+    checks.check(settings)
     if fresh:
-        local.clear(settings)
+        checks.clear(settings)
     progress = Progress(is_quiet=quiet or as_json, seeds=seeds)
     with progress:
-        report = runtime.run(local.crawl(settings, seeds, observe=progress.show))
+        report = runtime.run(local.crawl(settings, seeds, observe=progress.show, serve_api=serve_api))
     for line in report.seeds.refused:
         click.echo(f"spyder: seed refused: {line}", err=True)
     click.echo(summary_json(report) if as_json else summary(report), nl=True)

@@ -8,6 +8,10 @@ from typing import Any
 
 import click
 
+from spyder.nodes.local import Api
+from spyder.nodes.master import Master
+from spyder.settings import Settings
+
 PATH = click.Path(path_type=Path)
 
 settings_option = click.option("--settings", "settings_file", type=PATH, metavar="FILE", help="Settings in YAML.")
@@ -33,3 +37,10 @@ SECONDS = Seconds()
 COUNT = click.IntRange(min=1)
 COUNT_OR_NONE = click.IntRange(min=0)
 COUNT.name = COUNT_OR_NONE.name = "whole number"
+
+
+def serve_api(master: Master, settings: Settings) -> Api:
+    """Serve the HTTP API of a master: joins nodes and web, which don't know each other."""
+    from spyder.web.api import MasterApi  # its library takes a while to import
+
+    return MasterApi(master, settings)

@@ -19,7 +19,7 @@ def settings(file: Path | None, as_docs: bool) -> None:
     if file is None:
         click.echo(settings_markdown() if as_docs else default_yaml(), nl=False)
         return
-    from spyder.nodes.local import check  # takes a while to import
+    from spyder.nodes.checks import check  # takes a while to import
 
     check(load(file))
     click.echo(f"{file}: good")

@@ -8,10 +8,10 @@ from pathlib import Path
 import click
 
 from spyder import runtime
-from spyder.cli.options import COUNT, settings_option
+from spyder.cli.options import COUNT, serve_api, settings_option
 from spyder.errors import SpyderError
 from spyder.model.states import ExitCode
-from spyder.nodes import local
+from spyder.nodes import checks, local, parts
 from spyder.nodes.master import exit_code
 from spyder.settings import load
 
@@ -56,8 +56,8 @@ def everything(settings_file: Path | None, until_done: bool) -> None:
 def worker(settings_file: Path | None, processes: int | None) -> None:
     """Start workers of this host under their supervisor; SIGTERM and Ctrl-C let them finish what they hold."""
     settings = load(settings_file, overrides={"worker.processes": processes})
-    local.check(settings)
-    code = runtime.run(local.run_workers(settings, announce=_say))
+    checks.check(settings)
+    code = runtime.run(parts.run_workers(settings, announce=_say))
     _say(f"workers ended: {_ENDS.get(code, code.name.lower())}")
     sys.exit(code)
 
@@ -67,15 +67,16 @@ def worker(settings_file: Path | None, processes: int | None) -> None:
 def logsink(settings_file: Path | None) -> None:
     """Start a log sink: it writes the log records of all processes to files."""
     settings = load(settings_file)
-    local.check(settings, has_workers=False)
-    records = runtime.run(local.run_logsink(settings, announce=_say))
+    checks.check(settings, has_workers=False)
+    records = runtime.run(parts.run_logsink(settings, announce=_say))
     _say(f"log sink ended: {records:,} records")
 
 
 def _run_master(settings_file: Path | None, *, until_done: bool, has_workers: bool) -> None:
     settings = load(settings_file)
-    local.check(settings, has_workers=has_workers)
-    report = runtime.run(local.run_master(settings, ends_when_done=until_done, has_workers=has_workers, announce=_say))
+    checks.check(settings, has_workers=has_workers)
+    report = runtime.run(local.run_master(settings, ends_when_done=until_done, has_workers=has_workers,
+                                          serve_api=serve_api, announce=_say))
     books = report.status.books
     _say(f"master ended: {report.reason}; {books.done:,} done, {books.failed:,} failed, "
          f"{books.queued + books.scheduled:,} left of {books.discovered:,} URLs")

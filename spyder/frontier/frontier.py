@@ -441,8 +441,8 @@ class Frontier:
         """Stage a URI, unless it is known; True when it is new."""
         row = self._row(key)
         if row is not None:
-            if depth < row.depth and row.state is UriState.QUEUED:
-                self._lift(key, row, depth, referrer)
+            if (depth < row.depth or is_seed) and row.state is UriState.QUEUED:
+                self._lift(key, row, depth, referrer, is_seed=is_seed)
             return False
         priority = self._prioritize(href, depth=depth, is_seed=is_seed)
         self._enqueue(QueuedUri(key=key, place=b"", url=href, depth=depth, priority=priority, referrer=referrer,
@@ -484,12 +484,13 @@ class Frontier:
             self._mark(row, _WAITING, max(row.next_at, self._clock.now()))
             self._note_waiting(row.next_at)
 
-    def _lift(self, key: bytes, row: UriRow, depth: int, referrer: str) -> None:
-        """A shorter way to a waiting URI was found: its depth is the shortest one."""
+    def _lift(self, key: bytes, row: UriRow, depth: int, referrer: str, *, is_seed: bool) -> None:
+        """A shorter way to a waiting URI was found, its depth is the shortest one; or it became a seed."""
         uri = self._queued_row(key, row)
-        if uri is None or key in self._leases:
+        if uri is None or key in self._leases or (depth >= uri.depth and (uri.is_seed or not is_seed)):
             return
-        lifted = msgspec.structs.replace(uri, depth=depth, referrer=referrer)
+        depth = min(depth, uri.depth)
+        lifted = msgspec.structs.replace(uri, depth=depth, referrer=referrer, is_seed=uri.is_seed or is_seed)
         self._changes.uris[key] = msgspec.structs.replace(row, depth=depth)
         self._changes.enqueue[key[:HOST_BYTES], row.place] = lifted
         host = self._hosts.get(key[:HOST_BYTES])

@@ -17,11 +17,17 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The machine's clocks."""
+    """The machine's clocks; wall time is read once and goes on with the monotonic clock.
+
+    So a step of the machine's wall clock neither holds a host back nor breaks its delay; a restart takes it in.
+    """
+
+    def __init__(self) -> None:
+        self._offset = time.time() - time.monotonic()
 
     def now(self) -> float:
         """Wall time, seconds since 1970 (UTC)."""
-        return time.time()
+        return self._offset + time.monotonic()
 
     def monotonic(self) -> float:
         """Seconds of the machine's monotonic clock."""

@@ -11,7 +11,7 @@ import msgspec
 
 from spyder.errors import SpyderError
 from spyder.model.clock import SystemClock, cpu_seconds
-from spyder.nodes import local
+from spyder.nodes import checks, local
 from spyder.nodes.master import Status
 from spyder.nodes.spec import EXTRACTOR, FETCHER
 from spyder.settings import Settings
@@ -199,8 +199,8 @@ async def measure(settings: Settings, site: Site, *, starting: float = 0.0) -> B
     :class:`SpyderError` when the crawl directory is in use.
     """
     clock, sampler = SystemClock(), _Sampler()
-    local.check(settings)
-    local.clear(settings)
+    checks.check(settings)
+    checks.clear(settings)
     started_at = clock.monotonic()
     report = await local.crawl(settings, site.seeds, observe=sampler.observe, is_profiled=True)
     wall = clock.monotonic() - started_at

@@ -54,6 +54,8 @@ _log = logging.getLogger(__name__)
 _COMMIT_RETRY = 1.0
 #: Leases given out in one turn, so that messages get their turn too.
 _TURN = 256
+#: Batches of outcomes that share a commit at the most: more would keep the hosts waiting.
+_OUTCOME_BURST = 4
 #: Topic that every worker subscribes to.
 _ALL = b"all"
 
@@ -129,7 +131,8 @@ class Master:
         self._welcome_timer: asyncio.TimerHandle | None = None
         self._is_turn_due = False
         self._is_started = False
-        self._is_released = False
+        self._is_closed = False
+        self._beat_task: asyncio.Task[None] | None = None
         self._stopping = ""
         self._trouble = ""
         self._started_at = clock.monotonic()
@@ -147,7 +150,8 @@ class Master:
         mgmt_in = self._sockets.subscriber(bind=self._bus.mgmt_worker)
         outcomes_in = self._sockets.subscriber(bind=self._bus.outcomes)
         self._outcomes_address = zsockets.endpoint(outcomes_in)
-        self._readers = [Reader(mgmt_in, self._hear, on_burst=self._turn_soon), Reader(outcomes_in, self._take)]
+        self._readers = [Reader(mgmt_in, self._hear, on_burst=self._turn_soon),
+                         Reader(outcomes_in, self._take, on_burst=self._turn, burst=_OUTCOME_BURST)]
         self._beat_task = asyncio.create_task(self._beat(), name="heartbeat")
         self._beat_task.add_done_callback(self._task_ended)
         self._is_started = True
@@ -181,22 +185,32 @@ class Master:
         for peer in list(self._roster):
             _log.error("worker %s did not end in time; its leases go back", peer.worker)
             self._part(peer.worker)
-        self._beat_task.cancel()
+        try:
+            self.frontier.commit()
+        except StoreError as error:
+            _log.error("the last outcomes can't be written: %s; their pages are fetched again", error)
+        status = msgspec.structs.replace(self.status(), workers=workers)
+        self.close()
+        return status
+
+    def close(self) -> None:
+        """Let go of everything but the sockets, whatever happened; does nothing the second time."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        if self._beat_task is not None:
+            self._beat_task.cancel()
         for timer in (self._wake, self._welcome_timer):
             if timer is not None:
                 timer.cancel()
         for reader in self._readers:
             reader.close()
-        self.frontier.commit()
-        status = msgspec.structs.replace(self.status(), workers=workers)
-        self.release()
-        return status
-
-    def release(self) -> None:
-        """Let go of the store, whatever happened; does nothing after :meth:`stop`."""
-        if not self._is_released:
-            self._is_released = True
+        for pipe in self._push.values():
+            pipe.sender.close()
+        try:
             self.frontier.close()
+        except StoreError as error:
+            _log.error("the frontier can't be closed in good order: %s", error)
 
     def add_seeds(self, urls: Iterable[str]) -> SeedReport:
         """Add seeds durably: when this returns they are in the store."""
@@ -306,7 +320,6 @@ class Master:
                 self._settle(message)
             case _:
                 assert_never(message)
-        self._turn()
 
     def _probed(self, probe: Probe) -> None:
         if self._roster.probed(probe.worker, probe.session) is None:
@@ -347,6 +360,8 @@ class Master:
     def _turn(self) -> None:
         """Commit, acknowledge, lease: the order that the guarantee rests on."""
         self._is_turn_due = False
+        if self._is_closed:
+            return
         self._times.start()
         try:
             self.frontier.maintain()

@@ -56,9 +56,13 @@ class FetchedPage:
     @cached_property
     def tree(self) -> Any:
         """The page as an ``lxml.html`` element."""
-        from lxml import html  # costs 40 ms at start, and not every crawl asks
+        from lxml import etree, html  # costs 40 ms at start, and not every crawl asks
 
-        return html.document_fromstring(self.text or "<html></html>")
+        parser = html.HTMLParser(encoding="utf-8")  # lxml refuses a text that declares an encoding, so it gets bytes
+        try:
+            return html.document_fromstring(self.text.encode(), parser=parser)
+        except etree.ParserError:  # no element in it
+            return html.document_fromstring("<html></html>")
 
     @property
     def links(self) -> list[str]:
@@ -66,8 +70,12 @@ class FetchedPage:
         return list(self.found)
 
     def follow(self, url: str, *, kind: LinkKind = LinkKind.MANUAL) -> None:
-        """Add a link, absolute or relative to the page; what is no http(s) URL is left out."""
+        """Add a link, absolute or relative to the page; what is no http(s) URL is left out.
+
+        Raises :class:`ValueError` when there is no such *kind*.
+        """
         target = parse(self.url).join(url)
+        kind = LinkKind(kind)  # the master would refuse any other
         if target is not None and target.is_fetchable:
             self.found.setdefault(target.href, kind)
 

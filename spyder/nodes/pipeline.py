@@ -6,6 +6,7 @@ import hashlib
 from base64 import b32encode
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 
 import msgspec
 
@@ -20,6 +21,12 @@ from spyder.nodes import processors
 from spyder.nodes.pageview import FetchedPage
 from spyder.scope.rules import LinkScope
 from spyder.settings import Settings
+
+
+#: Links whose last judgement is remembered.
+_RECENT = 50_000
+#: Greater than any depth.
+_NEVER = 1 << 62
 
 
 class Processed(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,6 +72,7 @@ class Pipeline:
         self._stages = stages
         self._scope = LinkScope(settings.scope)
         self._seen = SeenLinks(settings.extract.seen_links)
+        self._recent: dict[str, int] = {}  #: least depth at which a link was last judged: most links need no more
         self._html = frozenset(settings.extract.content_types)
         self._times = times
         self._now = 0.0
@@ -72,6 +80,7 @@ class Pipeline:
     def forget_links(self) -> None:
         """Report all links anew: another frontier listens now."""
         self._seen = SeenLinks(self._extract.seen_links)
+        self._recent = {}
 
     def __call__(self, page: Page, body: bytes, *, now: float) -> Processed:
         """The outcome and the record of *page*; *now* is wall time in seconds. A failure is an outcome, too."""
@@ -79,7 +88,7 @@ class Pipeline:
         try:
             return self._process(page, body)
         except Exception as error:  # noqa: BLE001  the stage's edge: whatever a page does to us becomes its outcome
-            failure = Failure(kind=ErrorKind.EXTRACT, detail=f"{type(error).__name__}: {error}"[:500])
+            failure = Failure(kind=ErrorKind.EXTRACT, detail=processors.describe(error))
             return self._result(page, body, failure, view=None)
 
     def _process(self, page: Page, body: bytes) -> Processed:
@@ -94,6 +103,8 @@ class Pipeline:
                 view.drop_links()
             elif self._stages and page.status < 300:
                 failure = processors.run(self._stages, view)
+                unwritable = _unwritable(view)  # whatever failed before: the record is written all the same
+                failure = failure or unwritable
                 self._times.lap("processors")
         return self._result(page, body, failure, view)
 
@@ -127,15 +138,20 @@ class Pipeline:
         """The links that are new here and that the worker can't rule out; the master decides on other hosts."""
         project = int.from_bytes(page.uri.key[:PROJECT_BYTES], "big")
         depth, key_of = page.uri.depth, self._identity.key
-        admits, is_new = self._scope.admits, self._seen.is_new
+        admits, is_new, recent = self._scope.admits, self._seen.is_new, self._recent
         links = []
         for href, kind in found.items():
             its_depth = depth if kind is LinkKind.REDIRECT else depth + 1
+            if recent.get(href, _NEVER) <= its_depth:
+                continue
+            recent[href] = its_depth
             if not admits(href, its_depth) and not (kind is LinkKind.REDIRECT and page.uri.is_seed):
                 continue
             key = key_of(project, href)
             if is_new(key, its_depth):
                 links.append(Link(url=href, key=key, kind=kind))
+        if len(recent) > _RECENT:
+            self._recent = {}
         return tuple(links)
 
     def _retry_after(self, page: Page) -> float:
@@ -159,10 +175,29 @@ class Pipeline:
             links=len(view.found) if view else 0, data=dict(view.data) if view else {})
 
 
+def _unwritable(view: FetchedPage) -> Failure | None:
+    """Why what processors put into ``page.data`` can't become JSON; it is left out then."""
+    try:
+        if view.data != {}:
+            msgspec.json.encode(dict(view.data))
+    except Exception as error:  # noqa: BLE001  the values, and what encodes them, are users' code
+        view.data = {}
+        return Failure(kind=ErrorKind.PROCESSOR,
+                       detail=f"page.data can't be written as JSON: {processors.describe(error)}")
+    return None
+
+
 def _digest(body: bytes) -> str:
     """SHA-1 in base 32, as WARC writes payload digests (ISO 28500:2017, section 5.8)."""
     return "sha1:" + b32encode(hashlib.sha1(body, usedforsecurity=False).digest()).decode()
 
 
 def _rfc3339(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    """A wall time as RFC 3339 writes it, in UTC, to the millisecond."""
+    milliseconds = int(at * 1000)
+    return f"{_second(milliseconds // 1000)}.{milliseconds % 1000:03}Z"
+
+
+@lru_cache(maxsize=16)
+def _second(at: int) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat().partition("+")[0]

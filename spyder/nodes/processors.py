@@ -55,10 +55,19 @@ def run(stages: Sequence[Stage], page: PageView) -> Failure | None:
                 stage.call(page)
         except _TimeIsUpError:
             return Failure(kind=ErrorKind.PROCESSOR_TIMEOUT, detail=f"{stage.name}: more than {stage.timeout:g} s")
-        except Exception as error:  # noqa: BLE001  the edge of users' code: any failure becomes an outcome
+        except (Exception, SystemExit) as error:  # noqa: BLE001  the edge of users' code: any failure becomes an outcome
             _log.warning("processor %s failed on %s", stage.name, page.url, exc_info=True)
-            return Failure(kind=ErrorKind.PROCESSOR, detail=_line(f"{stage.name}: {type(error).__name__}: {error}"))
+            return Failure(kind=ErrorKind.PROCESSOR, detail=f"{stage.name}: {describe(error)}")
     return None
+
+
+def describe(error: BaseException) -> str:
+    """*error* as one line of bounded length that every encoding can say, also when its own text fails."""
+    try:
+        text = f"{type(error).__name__}: {error}"
+    except Exception:  # noqa: BLE001  a user's __str__
+        text = f"{type(error).__name__}: (its text can't be read)"
+    return " ".join(text[:1000].encode("utf-8", "backslashreplace").decode().split())[:400]
 
 
 @contextmanager
@@ -78,8 +87,3 @@ def _time_limit(seconds: float) -> Iterator[None]:
 
 def _time_is_up(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  a signal handler's arguments
     raise _TimeIsUpError
-
-
-def _line(text: str) -> str:
-    """*text* as one line of bounded length."""
-    return " ".join(text.split())[:500]

@@ -30,6 +30,7 @@ class JsonlSink:
         self._lines = bytearray()
         self._file: BinaryIO | None = None
         self._size = 0
+        self._is_torn = False  #: behind the size there may be lines that are written again
         self.syncs = 0  #: times that the file was synced
 
     def open(self) -> None:
@@ -45,12 +46,15 @@ class JsonlSink:
             except OSError:
                 file.close()
                 continue
-            size = _cut_torn_line(file)
-            if size < self._rotate_size:
-                self._file, self._size = file, size
-                _sync_directory(self._directory)
-                return
-            file.close()
+            try:
+                size = _cut_torn_line(file)
+                if size < self._rotate_size:
+                    _sync_directory(self._directory)
+                    self._file, self._size = file, size
+                    return
+            finally:
+                if self._file is not file:
+                    file.close()
 
     def write(self, record: PageRecord, page: Page, body: bytes) -> None:  # noqa: ARG002  the contract's arguments
         """Keep one line for the next :meth:`sync`."""
@@ -61,6 +65,8 @@ class JsonlSink:
         """Append the kept lines and wait until they are on disk. Raises :class:`OSError` when they can't be."""
         if not self._lines:
             return
+        if self._file is None:  # the last rotation failed
+            self.open()
         self._append()
         if self._size >= self._rotate_size:
             self.close()
@@ -70,14 +76,19 @@ class JsonlSink:
         """Append what is kept and let go of the file."""
         if self._file is None:
             return
-        if self._lines:
-            self._append()
-        self._file.close()
-        self._file = None
+        try:
+            if self._lines:
+                self._append()
+        finally:
+            self._file.close()
+            self._file = None
 
     def _append(self) -> None:
         assert self._file is not None, "open first"
         descriptor = self._file.fileno()
+        if self._is_torn:
+            os.ftruncate(descriptor, self._size)
+            self._is_torn = False
         try:
             with memoryview(self._lines) as data:
                 done = 0
@@ -85,6 +96,7 @@ class JsonlSink:
                     done += os.write(descriptor, data[done:])
             os.fdatasync(descriptor)
         except OSError:
+            self._is_torn = True
             os.ftruncate(descriptor, self._size)  # whole records only: the kept lines are written again
             raise
         self._size += len(self._lines)

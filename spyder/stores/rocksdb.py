@@ -364,7 +364,8 @@ def _reason(error: Exception) -> str:
 def _opening_failed(directory: Path, error: Exception) -> StoreError:
     reason = _reason(error)
     if "LOCK:" in reason:
-        return StoreInUseError(f"{directory} is in use: another master writes it; stop that one, or name another folder")
+        return StoreInUseError(f"{directory} is in use: another master writes it; stop that one, "
+                               f"or name another folder")
     if "olumn famil" in reason:
         return StoreError(f"{directory} holds no frontier: its database was not written by Spyder; name another folder")
     if "Corruption" in reason:

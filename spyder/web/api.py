@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import hmac
-import ipaddress
+import json
+import os
 from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
@@ -13,8 +14,8 @@ import tornado.httpserver
 import tornado.netutil
 import tornado.web
 
-from spyder.errors import SettingsError, SpyderError
-from spyder.settings import ApiSection
+from spyder.errors import SpyderError
+from spyder.settings import ApiSection, Settings, check_api_address
 
 #: Bytes of one request's body.
 _MAX_BODY = 16 * 1024 * 1024
@@ -39,26 +40,13 @@ class SeedRequest(msgspec.Struct, forbid_unknown_fields=True):
     urls: list[str]
 
 
-def check_address(settings: ApiSection) -> None:
-    """Refuse an address beyond loopback without a token. Raises :class:`SettingsError`."""
-    if settings.token or settings.address == "localhost":
-        return
-    try:
-        is_loopback = ipaddress.ip_address(settings.address).is_loopback
-    except ValueError:
-        is_loopback = False
-    if not is_loopback:
-        raise SettingsError(f"`api.address` {settings.address} can be reached from other hosts: "
-                            f"set `api.token`, or use 127.0.0.1")
-
-
 @contextlib.contextmanager
 def serve(control: Control, settings: ApiSection) -> Iterator[int]:
     """Within it, the API is served on the running event loop; yields the port.
 
     Raises :class:`SettingsError` when the address needs a token, :class:`SpyderError` when it can't be bound.
     """
-    check_address(settings)
+    check_api_address(settings)
     arguments = {"control": control, "token": settings.token}
     application = tornado.web.Application([
         (r"/api/status", _Status, arguments),
@@ -76,6 +64,30 @@ def serve(control: Control, settings: ApiSection) -> Iterator[int]:
         yield sockets[0].getsockname()[1]
     finally:
         server.stop()
+
+
+class MasterApi:
+    """The HTTP API over a master, and the file ``run/api.json`` in the crawl directory that says where it listens."""
+
+    def __init__(self, control: Control, settings: Settings) -> None:
+        """Serve from now on. Raises :class:`SpyderError` when the address can't be bound."""
+        self._path = settings.crawl_directory / "run" / "api.json"
+        self._serving = contextlib.ExitStack()
+        port = self._serving.enter_context(serve(control, settings.api))
+        address = settings.api.address
+        self.url = f"http://{f'[{address}]' if ':' in address else address}:{port}"
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        new = self._path.with_suffix(".new")
+        new.write_text(json.dumps({"address": address, "port": port, "pid": os.getpid()}), encoding="utf-8")
+        new.replace(self._path)
+
+    def close(self) -> None:
+        """Serve no longer."""
+        self._serving.close()
+
+    def forget(self) -> None:
+        """Remove the file: who waits for the master's end sees that all its addresses are free."""
+        self._path.unlink(missing_ok=True)
 
 
 def _log_nothing(handler: tornado.web.RequestHandler) -> None:

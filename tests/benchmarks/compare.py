@@ -214,14 +214,16 @@ def crawl(command: list[str], server: Server, out: Path, limit: float) -> Run:
         process = subprocess.Popen(command, env=variables, cwd=out, stdout=output, stderr=output,
                                    start_new_session=True)
         tree, deadline = Tree(process.pid), started + limit + (0 if "wget2" in command[0] else GRACE)
-        while process.poll() is None:
-            tree.look()
-            if time.monotonic() > deadline:
-                os.killpg(process.pid, signals.pop(0) if len(signals) > 1 else signals[0])
-                deadline, was_stopped = time.monotonic() + GRACE, True
-            time.sleep(SAMPLE)
-    wall = time.monotonic() - started
-    end_group(process.pid)
+        try:
+            while process.poll() is None:
+                tree.look()
+                if time.monotonic() > deadline:
+                    os.killpg(process.pid, signals.pop(0) if len(signals) > 1 else signals[0])
+                    deadline, was_stopped = time.monotonic() + GRACE, True
+                time.sleep(SAMPLE)
+            wall = time.monotonic() - started
+        finally:
+            end_group(process.pid)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     time.sleep(FLUSH)

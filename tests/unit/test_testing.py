@@ -35,6 +35,17 @@ def test_page_in_another_encoding():
     assert "é" in page.text
 
 
+@pytest.mark.parametrize("head", ['<?xml version="1.0" encoding="UTF-8"?>', '<?xml version="1.0" encoding="latin1"?>',
+                                  '<meta charset="latin1">'])
+def test_tree_of_a_page_that_declares_an_encoding(head):
+    assert make_page("http://h/", f"{head}<p>é</p>").tree.xpath("//p/text()") == ["é"]
+
+
+@pytest.mark.parametrize("text", ["", " \n"])
+def test_tree_of_an_empty_page(text):
+    assert make_page("http://h/", text).tree.xpath("//p") == []
+
+
 def test_page_that_is_no_html():
     page = make_page("http://h/x.json", "{}", content_type="application/json")
     assert (page.title, list(page.links), page.body) == ("", [], b"{}")

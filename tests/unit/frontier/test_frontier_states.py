@@ -191,6 +191,27 @@ def test_given_a_seed_that_redirects_elsewhere_when_settled_then_the_scope_widen
     assert crawl.state("http://d.example/") is None
 
 
+def test_given_a_waiting_link_when_it_is_seeded_then_it_is_a_seed_and_its_redirect_widens_the_scope(clock):
+    crawl = Crawl(clock)
+    crawl.seed(A)
+    crawl.ok(crawl.one(), A + "x")
+    assert crawl.seed(A + "x").known == 1
+    crawl.restart()
+    uri = crawl.one()
+    assert (uri.url, uri.is_seed, uri.depth) == (A + "x", True, 0)
+    crawl.redirect(uri, B)
+    assert crawl.state(B) is UriState.QUEUED
+
+
+def test_given_a_waiting_seed_when_it_is_seeded_again_or_linked_to_then_nothing_is_written(clock):
+    crawl = Crawl(clock)
+    crawl.seed(A, A + "x")
+    crawl.frontier.add_seeds([A])
+    assert not crawl.frontier.has_staged
+    crawl.ok(crawl.one(), A + "x")
+    assert crawl.one().is_seed
+
+
 def test_given_a_page_that_redirects_elsewhere_when_settled_then_the_scope_stays(clock):
     crawl = Crawl(clock)
     crawl.seed(A)

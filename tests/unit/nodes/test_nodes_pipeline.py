@@ -1,0 +1,376 @@
+"""One page in, one outcome out, whatever the page or a processor does."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import time
+
+import msgspec
+import pytest
+
+from spyder import plugins
+from spyder.bus.messages import Codec, OutcomeBatch, OutcomeMessage
+from spyder.errors import PluginError
+from spyder.model.clock import StageTimes
+from spyder.model.records import CrawlUri, Failure, Page, PageRecord
+from spyder.model.states import ErrorKind, LinkKind
+from spyder.model.url import UriIdentity
+from spyder.nodes import processors
+from spyder.nodes.pipeline import Pipeline, SeenLinks
+from spyder.nodes.processors import Stage
+from spyder.settings import ExtractSection, FetchSection, ProcessorSection, RetrySection, ScopeSection, Settings
+
+NOW = 1_700_000_000.0
+HTML = b"""<title> A  title </title><a href="/1">1</a><a href="/1#part">again</a><a href="http://b.example/">b</a>
+<a href="mailto:x@y.example">m</a><a href="/img.png">i</a>"""
+
+
+class Worker:
+    """A pipeline with its settings, and pages for it."""
+
+    def __init__(self, *calls, timeout=0.0, **sections) -> None:
+        settings = Settings(**sections)
+        self.identity = UriIdentity(plugins.find("canonical", settings.frontier.canonical), plugins.find("assignment", "host"))
+        stages = [Stage(name=getattr(call, "__name__", "call"), call=call, timeout=timeout) for call in calls]
+        self.pipeline = Pipeline(settings, identity=self.identity, stages=stages, times=StageTimes())
+
+    def __call__(self, body=HTML, *, url="http://a.example/", status=200, content_type="text/html", headers=(),
+                 failure=None, **uri):
+        page = Page(uri=CrawlUri(lease=7, key=self.identity.key(1, url), url=url, **uri), status=status, failure=failure,
+                    headers=(("content-type", content_type), *headers), started_at=NOW, elapsed=0.25)
+        done = self.pipeline(page, body, now=NOW)
+        assert (done.outcome.lease, done.outcome.key, done.outcome.status) == (7, page.uri.key, status)
+        if done.record is not None:  # what the sink and the bus will do with it
+            msgspec.json.encode(done.record)
+        codec = Codec(OutcomeMessage, limit=1 << 26)
+        batch = OutcomeBatch(worker="w", sequence=1, outcomes=(done.outcome,))
+        assert codec.decode(codec.encode(batch)) == batch
+        return done
+
+
+def hrefs(done):
+    return [link.url for link in done.outcome.links]
+
+
+# -- pages and links
+
+
+def test_given_a_page_when_processed_then_record_and_outcome_tell_of_it():
+    done = Worker()(depth=2, referrer="http://r.example/")
+    assert (done.outcome.failure, done.outcome.elapsed, done.outcome.size) == (None, 0.25, len(HTML))
+    assert hrefs(done) == ["http://a.example/1", "http://b.example/", "http://a.example/img.png"]
+    record = done.record
+    assert isinstance(record, PageRecord)
+    assert (record.url, record.final_url, record.title, record.depth, record.status, record.links, record.error) == (
+        "http://a.example/", "http://a.example/", "A title", 2, 200, 3, "")
+    assert (record.fetched_at, record.elapsed_ms, record.referrer) == ("2023-11-14T22:13:20.000Z", 250.0, "http://r.example/")
+    assert record.digest.startswith("sha1:") and len(record.digest) == 37
+
+
+def test_given_links_reported_before_when_found_again_then_they_do_not_travel_unless_on_a_shorter_way():
+    worker = Worker()
+    first = worker(depth=3)
+    assert hrefs(worker(url="http://a.example/other", depth=3)) == []
+    assert hrefs(worker(url="http://a.example/deeper", depth=9)) == []
+    assert hrefs(worker(url="http://a.example/near", depth=1)) == hrefs(first)
+    worker.pipeline.forget_links()
+    assert hrefs(worker(depth=3)) == hrefs(first)
+
+
+def test_given_scope_when_processed_then_links_that_it_rules_out_stay_here():
+    worker = Worker(scope=ScopeSection(depth=2, exclude=(r"\.png$",), include=("example",)))
+    assert hrefs(worker(depth=1)) == ["http://a.example/1", "http://b.example/"]
+    assert hrefs(Worker(scope=ScopeSection(depth=2))(depth=2)) == []
+
+
+def test_given_more_links_than_allowed_when_processed_then_the_rest_is_left_out():
+    body = b"".join(b'<a href="/%d">' % number for number in range(50))
+    assert len(hrefs(Worker(scope=ScopeSection(max_links=10))(body))) == 10
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "application/pdf", "", "nonsense;;;"])
+def test_given_another_media_type_when_processed_then_it_is_no_html(content_type):
+    done = Worker()(content_type=content_type)
+    assert (hrefs(done), done.record.title, done.outcome.failure) == ([], "", None)
+
+
+@pytest.mark.parametrize("body", [b"", b"\x00" * 1000, b"\xff\xfe<\x00a\x00", b"<" * 5000, b"<a href='http://[broken'>",
+                                  b"<base href='mailto:x'><a href='y'>", "<title>\ud800</title>".encode("utf-16-le", "surrogatepass"),
+                                  b"<title>&#xD800;&#0;</title><a href='&#xD800;'>", b"<div>" * 20_000])
+def test_given_a_strange_body_when_processed_then_there_is_an_outcome_all_the_same(body):
+    done = Worker()(body)
+    assert done.outcome.failure is None
+    assert done.record is not None
+
+
+def test_given_an_extractor_that_fails_when_processed_then_the_outcome_says_so(monkeypatch):
+    def broken(*args, **kwargs):
+        raise RuntimeError("no \ud800 tree")
+    monkeypatch.setattr("spyder.nodes.pipeline.read_html", broken)
+    done = Worker()()
+    assert done.outcome.failure.kind is ErrorKind.EXTRACT
+    assert "RuntimeError" in done.outcome.failure.detail
+    assert done.record.error == "extract"
+
+
+# -- redirects
+
+
+def test_given_a_redirect_when_processed_then_its_target_is_a_link_of_the_same_depth():
+    done = Worker(scope=ScopeSection(depth=0))(b"", status=301, headers=(("location", "/moved"),))
+    (link,) = done.outcome.links
+    assert (link.url, link.kind) == ("http://a.example/moved", LinkKind.REDIRECT)
+    assert done.record.final_url == "http://a.example/moved"
+    assert done.outcome.failure is None
+
+
+def test_given_a_seed_that_redirects_out_of_scope_when_processed_then_it_is_followed_and_others_are_not():
+    scope = ScopeSection(include=("a\\.example",))
+    away = {"status": 302, "headers": (("location", "http://b.example/"),)}
+    assert hrefs(Worker(scope=scope)(b"", is_seed=True, **away)) == ["http://b.example/"]
+    assert hrefs(Worker(scope=scope)(b"", **away)) == []
+
+
+@pytest.mark.parametrize(("length", "fails"), [(1, False), (2, True), (3, True)])
+def test_given_a_chain_of_redirects_when_it_is_too_long_then_it_fails_and_ends(length, fails):
+    done = Worker(fetch=FetchSection(max_redirects=2))(
+        b"", status=302, headers=(("location", "/next"),), redirects=tuple(f"http://a.example/{n}" for n in range(length)))
+    assert (done.outcome.failure is not None) is fails
+    if fails:
+        assert done.outcome.failure.kind is ErrorKind.REDIRECT_LIMIT
+        assert hrefs(done) == []
+        assert done.record.error == "redirect-limit"
+
+
+# -- failures
+
+
+def test_given_a_failure_that_will_be_retried_when_processed_then_there_is_no_record_yet():
+    worker = Worker(retry=RetrySection(attempts={"http-5xx": 2}))
+    failure = Failure(kind=ErrorKind.HTTP_5XX, detail="503")
+    assert [worker(b"", status=503, failure=failure, attempt=attempt).record is None for attempt in range(4)] == [
+        True, True, False, False]
+
+
+def test_given_a_final_failure_when_processed_then_the_record_says_why():
+    done = Worker()(b"not found", status=404, failure=Failure(kind=ErrorKind.HTTP_4XX, detail="404 Not Found"), attempt=1)
+    assert (done.record.error, done.record.error_detail, done.record.status, done.record.attempt) == (
+        "http-4xx", "404 Not Found", 404, 1)
+    assert hrefs(done) == []
+
+
+@pytest.mark.parametrize(("status", "value", "expected"), [
+    (429, "120", 120.0), (503, "Tue, 14 Nov 2023 22:14:20 GMT", 60.0), (429, "soon", 0.0), (200, "120", 0.0), (429, "-5", 0.0)])
+def test_given_retry_after_when_processed_then_the_outcome_carries_seconds(status, value, expected):
+    failure = Failure(kind=ErrorKind.HTTP_429) if status != 200 else None
+    assert Worker()(b"", status=status, failure=failure, headers=(("retry-after", value),)).outcome.retry_after == expected
+
+
+# -- processors
+
+
+def test_given_processors_when_run_then_they_see_the_page_in_order_and_what_they_add_is_kept():
+    seen = []
+
+    def first(page):
+        seen.append(("first", page.url, page.title))
+        page.data["words"] = len(page.text.split())
+
+    def second(page):
+        seen.append(("second", page.status, page.data["words"]))
+        page.follow("extra")
+        page.follow("mailto:nobody")
+        return {"junk": object()}
+
+    done = Worker(first, second)()
+    assert [name for name, *_ in seen] == ["first", "second"]
+    assert done.record.data == {"words": seen[1][2]}
+    assert hrefs(done)[-1] == "http://a.example/extra"
+    assert done.outcome.links[-1].kind is LinkKind.MANUAL
+
+
+def test_given_a_page_without_success_when_processed_then_processors_are_not_asked():
+    asked = []
+    worker = Worker(asked.append)
+    worker(b"", status=404, failure=Failure(kind=ErrorKind.HTTP_4XX))
+    worker(b"", status=301, headers=(("location", "/x"),))
+    worker(b"", status=304)
+    assert asked == []
+    worker(b"", status=204)
+    assert len(asked) == 1
+
+
+def test_given_a_processor_that_drops_links_when_run_then_none_is_followed():
+    assert hrefs(Worker(lambda page: page.drop_links())()) == []
+
+
+class Unprintable(Exception):
+    def __str__(self):
+        raise RuntimeError("not even this")
+
+
+def raises(error):
+    def processor(page):
+        page.data["half"] = "done"
+        raise error
+    return processor
+
+
+@pytest.mark.parametrize("error", [
+    ValueError("bad"), KeyError("x"), RecursionError(), MemoryError(), SystemExit(3), Unprintable(), StopIteration(),
+    ValueError("two\nlines"), ValueError("\ud800 no text"), ValueError("x" * 100_000), UnicodeDecodeError("utf-8", b"\xff", 0, 1, "r")],
+    ids=lambda error: type(error).__name__)
+def test_given_a_processor_that_raises_when_run_then_the_page_fails_with_its_name_and_later_ones_are_not_asked(error):
+    asked = []
+    done = Worker(raises(error), asked.append)()
+    assert done.outcome.failure.kind is ErrorKind.PROCESSOR
+    detail = done.outcome.failure.detail
+    assert detail.startswith("processor: ") and type(error).__name__ in detail
+    assert "\n" not in detail and len(detail) <= 500
+    assert asked == []
+    assert done.record.error == "processor"
+    assert hrefs(done), "its links are followed all the same"
+
+
+class Opaque:
+    """Nothing that JSON could say."""
+
+
+def deep():
+    value = []
+    for _ in range(100_000):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize("value", [Opaque(), {"a": [Opaque()]}, "\ud800", {("a", "b"): 1}, lambda: None, deep()],
+                         ids=["object", "nested", "surrogate", "tuple-key", "function", "deep"])
+def test_given_data_that_json_cannot_say_when_processed_then_the_page_fails_and_the_worker_goes_on(value):
+    def processor(page):
+        page.data["good"] = 1
+        page.data["bad"] = value
+    done = Worker(processor)()
+    assert done.outcome.failure.kind is ErrorKind.PROCESSOR
+    assert "data" in done.outcome.failure.detail
+    assert (done.record.error, done.record.data) == ("processor", {})
+
+
+def test_given_a_processor_that_raises_after_bad_data_when_processed_then_its_own_failure_counts():
+    def processor(page):
+        page.data["bad"] = Opaque()
+        raise ValueError("mine")
+    done = Worker(processor)()
+    assert "mine" in done.outcome.failure.detail
+    assert done.record.data == {}
+
+
+def test_given_a_processor_that_raises_when_its_data_are_good_then_the_record_keeps_them():
+    assert Worker(raises(ValueError()))().record.data == {"half": "done"}
+
+
+@pytest.mark.parametrize("data", [None, 5, ["a"], "text"])
+def test_given_data_that_is_no_mapping_when_processed_then_the_page_fails(data):
+    def processor(page):
+        page.data = data
+    assert Worker(processor)().outcome.failure.kind is ErrorKind.PROCESSOR
+
+
+def test_given_a_link_of_an_unknown_kind_when_followed_then_the_page_fails_and_no_master_sees_it():
+    done = Worker(lambda page: page.follow("/x", kind="whatever"))()
+    assert done.outcome.failure.kind is ErrorKind.PROCESSOR
+
+
+@pytest.mark.parametrize("target", ["", "#here", "http://[", "\ud800", "javascript:x", None, 5, b"x"])
+def test_given_what_is_no_link_when_followed_then_it_is_left_out(target):
+    def processor(page):
+        page.drop_links()
+        page.follow(target)
+    assert set(hrefs(Worker(processor)())) <= {"http://a.example/"}
+
+
+# -- time limits
+
+
+def test_given_a_processor_that_takes_too_long_when_run_then_the_page_fails_and_the_next_one_is_not_disturbed():
+    def slow(page):
+        try:
+            time.sleep(30)
+        except Exception:  # noqa: BLE001  as users' code does
+            pass
+    worker = Worker(slow, timeout=0.02)
+    for _ in range(2):
+        done = worker()
+        assert done.outcome.failure.kind is ErrorKind.PROCESSOR_TIMEOUT
+        assert "slow: more than 0.02 s" in done.outcome.failure.detail
+        assert done.record.error == "processor-timeout"
+
+
+def test_given_a_processor_in_time_when_run_then_no_alarm_is_left_behind():
+
+    before = signal.getsignal(signal.SIGALRM)
+    assert Worker(lambda page: None, timeout=5.0)().outcome.failure is None
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+    assert signal.getsignal(signal.SIGALRM) == before
+
+
+def test_given_another_thread_when_run_then_there_is_no_limit_and_no_error():
+    results = []
+    thread = threading.Thread(target=lambda: results.append(Worker(lambda page: None, timeout=0.5)()))
+    thread.start()
+    thread.join(10)
+    assert results[0].outcome.failure is None
+
+
+# -- building
+
+
+def test_given_sections_when_built_then_classes_get_their_settings_and_functions_are_used_as_they_are(monkeypatch):
+    class Counter:
+        def __init__(self, *, step):
+            self.step = step
+
+        def __call__(self, page):
+            page.data["step"] = self.step
+
+    module = type(sys)("given_processors")
+    module.Counter, module.function = Counter, lambda page: None
+    monkeypatch.setitem(sys.modules, "given_processors", module)
+    stages = processors.build([ProcessorSection(use="given_processors:Counter", settings={"step": 3}, timeout=1.5),
+                               ProcessorSection(use="given_processors:function")])
+    assert [(stage.name, stage.timeout) for stage in stages] == [
+        ("given_processors:Counter", 1.5), ("given_processors:function", 5.0)]
+    assert stages[0].call.step == 3
+    assert stages[1].call is module.function
+    with pytest.raises(PluginError, match="Counter"):
+        processors.build([ProcessorSection(use="given_processors:Counter", settings={"stride": 3})])
+
+
+@pytest.mark.parametrize("use", ["", "no_such_module:x", "json:nothing", "json"])
+def test_given_a_processor_that_is_not_there_when_built_then_the_error_names_it(use):
+    with pytest.raises(PluginError, match=use or "use"):
+        processors.build([ProcessorSection(use=use)])
+
+
+# -- seen links
+
+
+def test_given_more_links_than_remembered_when_seen_then_memory_is_bounded_and_the_latest_are_known():
+    seen = SeenLinks(100)
+    for number in range(1000):
+        assert seen.is_new(b"%d" % number, 1)
+    assert len(seen._young) + len(seen._old) <= 100
+    assert not seen.is_new(b"999", 1)
+    assert seen.is_new(b"0", 1), "forgotten: it travels again, and the master knows it"
+
+
+def test_given_the_least_memory_when_links_are_seen_then_it_still_answers():
+    seen = SeenLinks(1)
+    assert seen.is_new(b"a", 0)
+    assert seen.is_new(b"b", 0)
+
+
+def test_given_what_is_parsed_at_most_when_a_page_is_longer_then_its_end_is_ignored():
+    body = b'<a href="/near">' + b" " * 5000 + b'<a href="/far">'
+    assert hrefs(Worker(extract=ExtractSection(max_parse_size=1000))(body)) == ["http://a.example/near"]
