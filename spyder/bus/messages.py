@@ -111,6 +111,7 @@ class MasterHeartbeat(Record, frozen=True, tag="heartbeat"):
     master: str
     epoch: int
     acks: dict[str, int] = msgspec.field(default_factory=dict)
+    scope: int = 0  #: grows when seeds widen the scope: links reported before may be worth more now
 
 
 class Ack(Record, frozen=True, tag="ack"):

@@ -67,6 +67,8 @@ class Sockets:
         """A PULL socket."""
         socket = self._socket(zmq.PULL)
         socket.setsockopt(zmq.RCVHWM, 0)
+        if not (connect or bind or "").startswith("tcp://"):
+            socket.setsockopt(zmq.MAXMSGSIZE, -1)  # pages within a worker: fetch.max_body_size bounds them
         return self._attach(socket, bind, connect)
 
     def close(self, socket: Socket, *, linger: float | None = None) -> None:

@@ -11,33 +11,24 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from spyder.contracts import Changes, FrontierStore, Prioritizer
-from spyder.errors import StoreError, UrlError
+from spyder.contracts import FrontierStore, Prioritizer
+from spyder.errors import UrlError
 from spyder.frontier import policy
-from spyder.frontier.hosts import ActiveHost, HostTable
-from spyder.frontier.leases import EPOCH_SHIFT, Lease, LeaseTable
+from spyder.frontier.active import ActiveHosts
+from spyder.frontier.hosts import ActiveHost
+from spyder.frontier.leases import Lease, LeaseTable
+from spyder.frontier.ledger import Ledger
+from spyder.frontier.schedule import Schedule
+from spyder.frontier.seedscope import SeedScope
 from spyder.model.clock import Clock
 from spyder.model.records import Books, CrawlUri, FetchNotice, HostRow, Link, Outcome, QueuedUri, UriRow
 from spyder.model.scoping import HostScoping
 from spyder.model.states import ErrorKind, LinkKind, UriState
-from spyder.model.url import HOST_BYTES, UriIdentity, host_of, parse_seed
+from spyder.model.url import HOST_BYTES, UriIdentity, parse_seed
 from spyder.settings import FrontierSection, LimitsSection, PolitenessSection, RetrySection
 
-#: Classes of entries in the index of hosts with work: active ones come first, so that a restart finds them at once.
-_ACTIVE, _WAITING = b"\x00", b"\x01"
-_WAIT_CLASS = slice(2, 3)
-_WAIT_TIME = slice(3, 9)
-
-#: Hosts read into the active set at a time.
-_FILL = 64
-#: More hosts than can have been active when the last master ended.
-_ALL = 1 << 31
-#: Scheduled URIs that become due in one transaction.
-_DUE = 512
-#: Rows of inactive hosts kept in memory.
-_HOSTS_REMEMBERED = 8192
-#: Seconds from which on an active host that must rest makes room for one that waits.
-_LONG_REST = 5.0
+#: A number of pages that no crawl reaches.
+_UNLIMITED = 1 << 62
 
 
 class SeedReport(msgspec.Struct, kw_only=True):
@@ -58,73 +49,38 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
 class Frontier:
     """All URIs of one project.
 
-    *identity* and *scoping* come from the settings; *epoch* grows with every start of a master on the same store, so
+    *identity* and *scoping* come from the settings. The epoch grows with every start of a master on the same store, so
     that leases of an earlier one are told apart.
     """
 
     def __init__(self, *, store: FrontierStore, clock: Clock, identity: UriIdentity, scoping: HostScoping,
                  prioritizer: Prioritizer, frontier: FrontierSection, politeness: PolitenessSection,
                  retry: RetrySection, limits: LimitsSection, project: str = "default") -> None:
+        """Take up what the last commit left. Raises :class:`StoreError` when the store was built otherwise."""
         self._store = store
         self._clock = clock
         self._identity = identity
-        self._scoping = scoping
         self._prioritize = prioritizer
         self._settings = frontier
         self._politeness = politeness
         self._retry = retry
         self._limits = limits
-        self._changes = Changes()
-        self._known: dict[bytes, UriRow | None] = {}  #: rows read for the current transaction
-        self._rows: dict[bytes, HostRow] = {}  #: rows of hosts, active and lately used
-        self._in_scope: dict[str, bool] = {}  #: lately asked for
-        self._hosts = HostTable()
-        self._stepping_aside: list[ActiveHost] = []  #: spent hosts that leave when their leases have ended
-        self._more_waiting = True  #: hosts with work may wait in the index
-        self._next_waiting_at = 0.0
-        self._next_due_at: float | None = None
+        self._ledger = Ledger(store, project)
+        self._ledger.check_identity(f"{frontier.canonical}/{frontier.assignment}")
+        self._scope = SeedScope(self._ledger, scoping)
+        self._schedule = Schedule(self._ledger)
+        self._hosts = ActiveHosts(self._ledger, frontier, per_host=politeness.per_host)
         self.counts: Counter[str] = Counter()  #: what ``spyder status`` shows beside the books
-        self.project = self._open_project(project, f"{frontier.canonical}/{frontier.assignment}")
-        self._prefix = self.project.to_bytes(2, "big")
-        self.epoch = 1 + int(store.meta("epoch") or b"0")
-        self._leases = LeaseTable(self.epoch)
-        self._load()
-
-    # -- start ---------------------------------------------------------------------------------------------------
-
-    def _open_project(self, name: str, identity_policy: str) -> int:
-        """The project's number; refuses a store whose keys were made by another policy."""
-        kept = self._store.meta("identity")
-        if kept is not None and kept.decode() != identity_policy:
-            raise StoreError(f"the frontier was built with frontier.canonical/assignment `{kept.decode()}`, the "
-                             f"settings say `{identity_policy}`: set them back, or begin anew with --fresh")
-        number = self._store.meta(f"project/{name}")
-        if number is not None:
-            return int(number)
-        new = 1 + len(self._store.metas("project/"))
-        self._changes.meta["identity"] = identity_policy.encode()
-        self._changes.meta[f"project/{name}"] = str(new).encode()
-        return new
-
-    def _load(self) -> None:
-        """Books, order and the active hosts, as the last commit left them: not more, however large the store."""
-        books = self._store.meta(self._meta("books"))
+        books = self._ledger.project_meta("books")
         self.books = msgspec.msgpack.decode(books, type=Books) if books else Books()
-        self._order = int(self._store.meta(self._meta("order")) or b"0")
-        self._changes.meta["epoch"] = str(self.epoch).encode()
-        self._read_next_due()
+        self._order = int(self._ledger.project_meta("order") or b"0")
+        self.epoch = 1 + int(store.meta("epoch") or b"0")
+        self._ledger.changes.meta["epoch"] = str(self.epoch).encode()
+        self._leases = LeaseTable(self.epoch)
         self.commit()
-        active = self._store.waiting(self._prefix + _ACTIVE, self._prefix + _WAITING, _ALL)
-        for row in self._host_rows([host for _, host in active]):
-            if len(self._hosts) < self._settings.active_queues:
-                self._activate(row, has_more=True)
-            else:  # active_queues was larger then
-                self._mark(row, _WAITING, row.next_at)
+        self._hosts.load()
         self.maintain()
         self.commit()
-
-    def _meta(self, name: str) -> str:
-        return f"{name}/{self.project}"
 
     # -- what comes in -------------------------------------------------------------------------------------------
 
@@ -138,10 +94,10 @@ class Frontier:
             except UrlError as error:
                 report.refused.append(str(error))
             else:
-                seeds.append((self._identity.key(self.project, url.href), url.href))
-        self._read_rows(key for key, _ in seeds)
+                seeds.append((self._identity.key(self._ledger.project, url.href), url.href))
+        self._ledger.read_ahead(key for key, _ in seeds)
         for key, href in seeds:
-            self._widen_scope(href)
+            self._scope.widen(href)
             if self._add(key, href, depth=0, is_seed=True):
                 report.added += 1
             else:
@@ -151,22 +107,10 @@ class Frontier:
     def settle(self, worker: str, outcomes: Sequence[Outcome]) -> None:
         """Stage the outcomes of one batch of *worker*."""
         late = [outcome.key for outcome in outcomes if self._leases.get(outcome.lease) is None]
-        self._read_rows([link.key for outcome in outcomes for link in outcome.links] + late)
+        self._ledger.read_ahead([link.key for outcome in outcomes for link in outcome.links] + late)
         now = self._clock.now()
         for outcome in outcomes:
             self._settle(worker, outcome, now)
-
-    def note_position(self, worker: str, sequence: int) -> None:
-        """Stage how far the outcomes of *worker* are settled: part of the same transaction as they are."""
-        self._changes.meta[f"worker/{worker}"] = str(sequence).encode()
-
-    def positions(self) -> dict[str, int]:
-        """How far the outcomes of each worker were settled when the last master ended."""
-        return {name.partition("/")[2]: int(value) for name, value in self._store.metas("worker/").items() if value}
-
-    def forget_position(self, worker: str) -> None:
-        """Stage that *worker* ended with everything acknowledged."""
-        self._changes.meta[f"worker/{worker}"] = b""
 
     def fetched(self, notices: Iterable[FetchNotice]) -> None:
         """Take early word that connections are free: the hosts' delays begin now."""
@@ -179,67 +123,84 @@ class Frontier:
     def release(self, worker: str) -> int:
         """Take back all leases of *worker*: it is lost, or hands them back. Returns how many; stages delays."""
         now = self._clock.now()
-        leases = self._leases.take_all(worker)
         returned = 0
-        for lease in leases:
+        for lease in self._leases.take_all(worker):
             host = lease.host
             host.leased -= 1
             if not lease.is_fetched:
                 self._connection_freed(lease, 0.0, None, 0.0, now)
-                self._changes.hosts[host.row.key] = host.row  # no outcome will store the delay
+                self._ledger.touch(host.row)  # no outcome will store the delay
             if not lease.is_superseded:
                 returned += 1
                 host.offer(lease.uri)
             if host.home == worker:
                 host.home = None
-            self._retire_if_empty(host)
-            self._offer(host)
+            self._hosts.retire_if_empty(host.row)
+            self._hosts.offer(host)
         self.counts["leases_returned"] += returned
         return returned
+
+    # -- delivery positions: part of the transaction that settles what they count ----------------------------------
+
+    def note_position(self, worker: str, sequence: int) -> None:
+        """Stage how far the outcomes of *worker* are settled."""
+        self._ledger.changes.meta[f"worker/{worker}"] = f"{sequence} {self.epoch}".encode()
+
+    def forget_position(self, worker: str) -> None:
+        """Stage that *worker* will deliver nothing any more."""
+        self._ledger.changes.meta[f"worker/{worker}"] = b""
+
+    def take_positions(self) -> dict[str, int]:
+        """How far the outcomes of the last master's workers were settled; stages that older ones are forgotten."""
+        positions = {}
+        for name, value in self._store.metas("worker/").items():
+            worker = name.partition("/")[2]
+            sequence, _, epoch = value.decode().partition(" ")
+            if int(epoch) == self.epoch - 1:
+                positions[worker] = int(sequence)
+            else:
+                self.forget_position(worker)
+        return positions
 
     # -- what goes out -------------------------------------------------------------------------------------------
 
     def maintain(self) -> None:
         """Stage what time brings: due URIs are queued, hosts that wait get the places of those that rest."""
         now = self._clock.now()
-        if self._next_due_at is not None and self._next_due_at <= now:
-            self._promote_due(now)
-        if self._stepping_aside or (self._more_waiting and self._next_waiting_at <= now):
-            self._make_room(now)
-            self._fill(now)
+        for uri in self._schedule.take_due(now):
+            self.books.scheduled -= 1
+            self._enqueue(uri)
+        self._hosts.maintain(now)
 
     def commit(self) -> bool:
         """Make everything staged durable, as one transaction; True when there was anything.
 
         Raises :class:`StoreError` when the store fails; all stays staged then, and a later commit may succeed.
         """
-        if not self._changes:
+        if not self._ledger.has_staged:
             return False
-        self._changes.meta[self._meta("books")] = msgspec.msgpack.encode(self.books)
-        self._changes.meta[self._meta("order")] = str(self._order).encode()
-        self._store.commit(self._changes)
-        self._changes = Changes()
-        self._known.clear()
-        if len(self._rows) > _HOSTS_REMEMBERED + len(self._hosts):
-            self._rows = {host.row.key: host.row for host in self._hosts}
+        self._ledger.stage_project_meta("books", msgspec.msgpack.encode(self.books))
+        self._ledger.stage_project_meta("order", str(self._order).encode())
+        self._ledger.commit()
+        self._ledger.forget_hosts(active=(host.row for host in self._hosts), count=len(self._hosts))
         return True
 
     @property
     def has_staged(self) -> bool:
         """True when a commit is due."""
-        return bool(self._changes)
+        return self._ledger.has_staged
 
     def lease(self, room: Mapping[str, int]) -> list[Grant]:
         """Lease what may be fetched now to the workers that have *room* (free slots by worker), in order of service.
 
         A host stays with the worker that had it, while that one has room.
         """
-        assert not self._changes, "commit first: nothing staged is leased"
+        assert not self._ledger.has_staged, "commit first: nothing staged is leased"
         now = self._clock.now()
         free = {worker: slots for worker, slots in room.items() if slots > 0}
-        budget = self._page_allowance()
+        allowance = self._page_allowance()
         grants: list[Grant] = []
-        while free and len(grants) < budget:
+        while free and len(grants) < allowance:
             host = self._hosts.take(now)
             if host is None:
                 break
@@ -258,12 +219,14 @@ class Frontier:
         """Wall time at which something may become possible by time alone, or None."""
         if self.is_limit_reached:
             return None
-        times = [at for at in (self._hosts.next_at(), self._next_due_at) if at is not None]
-        if self._more_waiting:
-            times.append(self._next_waiting_at)
-        return min(times, default=None)
+        return min((at for at in (self._hosts.next_wake(), self._schedule.next_at) if at is not None), default=None)
 
     # -- what can be asked ---------------------------------------------------------------------------------------
+
+    @property
+    def project(self) -> int:
+        """The project's number, part of every key."""
+        return self._ledger.project
 
     @property
     def leased(self) -> int:
@@ -277,7 +240,7 @@ class Frontier:
     @property
     def is_idle(self) -> bool:
         """True when nothing is queued, scheduled, leased or staged."""
-        return not (self.books.queued or self.books.scheduled or self._leases or self._changes)
+        return not (self.books.queued or self.books.scheduled or self._leases or self._ledger.has_staged)
 
     @property
     def is_limit_reached(self) -> bool:
@@ -294,6 +257,11 @@ class Frontier:
         """Hosts with a lease."""
         return sum(1 for host in self._hosts if host.leased)
 
+    @property
+    def scope_version(self) -> int:
+        """Grows when seeds widen the scope: links that workers have reported may be worth more now."""
+        return self._scope.version
+
     def store_size(self) -> int:
         """Bytes that the store takes."""
         return self._store.size()
@@ -304,6 +272,42 @@ class Frontier:
             self.commit()
         finally:
             self._store.close()
+
+    # -- leasing and politeness ----------------------------------------------------------------------------------
+
+    def _grant(self, uri: QueuedUri, host: ActiveHost, worker: str, now: float) -> Grant:
+        lease = self._leases.grant(uri, host, worker)
+        host.home = worker
+        host.leased += 1
+        host.fetching += 1
+        if self._politeness.delay:
+            host.row.next_at = max(host.row.next_at, now + self._politeness.delay)
+        self._hosts.offer(host)
+        return Grant(worker=worker, uri=CrawlUri(
+            lease=lease.number, key=uri.key, url=uri.url, depth=uri.depth, attempt=uri.attempt, referrer=uri.referrer,
+            redirects=uri.redirects, is_seed=uri.is_seed))
+
+    def _connection_freed(self, lease: Lease, elapsed: float, trouble: ErrorKind | None, retry_after: float,
+                          now: float) -> None:
+        """Politeness: the host's next turn counts from now."""
+        lease.is_fetched = True
+        host, row = lease.host, lease.host.row
+        host.fetching -= 1
+        if trouble is not None:
+            row.errors += 1
+            row.last_error = trouble.value
+            rest = policy.host_backoff(row.errors, retry_after, self._politeness)
+        else:
+            row.errors = 0
+            rest = policy.politeness_delay(elapsed, self._politeness)
+        row.next_at = max(row.next_at, now + rest)
+        self._hosts.offer(host)
+
+    def _page_allowance(self) -> int:
+        """Leases that ``limits.pages`` still allows."""
+        if self._limits.pages is None:
+            return _UNLIMITED
+        return self._limits.pages - self.books.done - self.books.failed - len(self._leases)
 
     # -- settling ------------------------------------------------------------------------------------------------
 
@@ -320,25 +324,24 @@ class Frontier:
             self.counts["outcomes_stale"] += 1
             self._add_links(lease.uri, outcome.links)
         else:
-            self._apply(lease.uri, lease.host, worker, outcome, now)
-        self._retire_if_empty(lease.host)
-        self._offer(lease.host)
+            self._apply(lease.uri, worker, outcome, now)
+        self._hosts.retire_if_empty(lease.host.row)
+        self._hosts.offer(lease.host)
 
     def _settle_late(self, worker: str, outcome: Outcome, now: float) -> None:
         """An outcome whose lease has gone back: it settles the URI if nobody else has, and its links count anyway."""
-        row = self._row(outcome.key)
+        row = self._ledger.uri(outcome.key)
         if row is None:
             self.counts["outcomes_unknown"] += 1
             return
-        uri = None if row.state.is_settled else self._queued_row(outcome.key, row)
+        uri = None if row.state.is_settled else self._ledger.waiting_uri(outcome.key, row)
         if uri is None:
             self.counts["outcomes_stale"] += 1
-            self._add_links_of_settled(outcome, row)
+            self._add_links(_settled_parent(outcome, row), outcome.links)
             return
         self.counts["outcomes_late"] += 1
         if row.state is UriState.SCHEDULED:
-            self._changes.schedule.pop((row.place, outcome.key), None)
-            self._changes.unschedule.add((row.place, outcome.key))
+            self._ledger.unschedule(uri)
             self.books.scheduled -= 1
             uri = self._enqueue(uri)
         holder = self._leases.holder_of(outcome.key)
@@ -347,99 +350,70 @@ class Frontier:
             self._leases.supersede(holder)
         elif host is not None:
             host.passed_over.add(uri.place)
-        self._apply(uri, host, worker, outcome, now)
-        if host is not None:
-            self._retire_if_empty(host)
+        host_row = self._apply(uri, worker, outcome, now)
+        self._hosts.retire_if_empty(host_row)
 
-    def _apply(self, uri: QueuedUri, host: ActiveHost | None, worker: str, outcome: Outcome, now: float) -> None:
-        """Move a queued URI to the state that its outcome calls for."""
+    def _apply(self, uri: QueuedUri, worker: str, outcome: Outcome, now: float) -> HostRow:
+        """Move a queued URI to the state that its outcome calls for; returns the row of its host."""
         decision = policy.decide(outcome, attempt=uri.attempt, retry=self._retry)
-        key, books = uri.key, self.books
-        row = host.row if host is not None else self._host_row(key[:HOST_BYTES], uri.url)
-        self._drop_from_queue(row.key, uri.place)
+        row = self._host_row(uri)
+        self._ledger.dequeue(uri)
         row.queued -= 1
-        books.queued -= 1
+        self.books.queued -= 1
+        self._count(outcome)
+        match decision.state:
+            case UriState.SCHEDULED:
+                again = msgspec.structs.replace(uri, attempt=uri.attempt + 1)
+                self._schedule.add(again, now + decision.retry_in, reason=decision.reason)
+                self.books.scheduled += 1
+                self.counts["retries"] += 1
+            case UriState.DONE:
+                row.settled += 1
+                self.books.done += 1
+            case _:
+                row.settled += 1
+                row.failed += 1
+                self.books.failed += 1
+        if decision.state.is_settled:
+            self._ledger.changes.uris[uri.key] = UriRow(
+                state=decision.state, depth=uri.depth, url=uri.url, status=outcome.status, reason=decision.reason,
+                attempt=uri.attempt, settled_at=now, referrer=uri.referrer, worker=worker)
+        host = self._hosts.get(row.key)
+        if host is not None:  # trouble takes more from its budget than a page
+            host.spent += 1 if _trouble(outcome) is None else self._settings.error_cost
+        self._ledger.touch(row)
+        self._add_links(uri, outcome.links)
+        return row
+
+    def _count(self, outcome: Outcome) -> None:
         self.counts["fetches"] += 1
         self.counts["bytes"] += outcome.size
         if outcome.failure is not None:
             self.counts[f"error/{outcome.failure.kind.value}"] += 1
-        if decision.state is UriState.SCHEDULED:
-            self._schedule(uri, decision, now)
-        else:
-            row.settled += 1
-            if decision.state is UriState.DONE:
-                books.done += 1
-            else:
-                books.failed += 1
-                row.failed += 1
-            self._changes.uris[key] = UriRow(
-                state=decision.state, depth=uri.depth, url=uri.url, status=outcome.status, reason=decision.reason,
-                attempt=uri.attempt, settled_at=now, referrer=uri.referrer, worker=worker)
-        if host is not None:
-            host.spent += self._cost(outcome)
-        elif row.queued == 0:
-            self._unmark(row)
-        self._changes.hosts[row.key] = row
-        self._add_links(uri, outcome.links)
-
-    def _cost(self, outcome: Outcome) -> int:
-        """What the outcome takes from its host's budget: trouble costs more than a page."""
-        return 1 if _trouble(outcome) is None else self._settings.error_cost
-
-    def _schedule(self, uri: QueuedUri, decision: policy.Decision, now: float) -> None:
-        due_at = now + decision.retry_in
-        place = self._prefix + _milliseconds(due_at)
-        self._changes.schedule[place, uri.key] = msgspec.structs.replace(uri, place=place, attempt=uri.attempt + 1)
-        self._changes.uris[uri.key] = UriRow(state=UriState.SCHEDULED, depth=uri.depth, place=place,
-                                             reason=decision.reason, attempt=uri.attempt + 1)
-        self.books.scheduled += 1
-        self.counts["retries"] += 1
-        if self._next_due_at is None or due_at < self._next_due_at:
-            self._next_due_at = due_at
-
-    def _connection_freed(self, lease: Lease, elapsed: float, trouble: ErrorKind | None, retry_after: float,
-                          now: float) -> None:
-        """Politeness: the host's next turn counts from now."""
-        lease.is_fetched = True
-        host, row = lease.host, lease.host.row
-        host.fetching -= 1
-        if trouble is not None:
-            row.errors += 1
-            row.last_error = trouble.value
-            rest = policy.host_backoff(row.errors, retry_after, self._politeness)
-        else:
-            row.errors = 0
-            rest = policy.politeness_delay(elapsed, self._politeness)
-        row.next_at = max(row.next_at, now + rest)
-        self._offer(host)
 
     # -- adding --------------------------------------------------------------------------------------------------
 
     def _add_links(self, parent: QueuedUri, links: Sequence[Link]) -> None:
         if not links:
             return
-        depth, referrer = parent.depth + 1, parent.url
-        self._host_rows({link.key[:HOST_BYTES] for link in links})
+        self._ledger.hosts({link.key[:HOST_BYTES] for link in links})  # reads ahead
         for link in links:
-            if link.kind is LinkKind.REDIRECT:
-                if parent.is_seed:
-                    self._widen_scope(link.url)
-                elif not self._admits(link.url):
-                    continue
+            is_redirect = link.kind is LinkKind.REDIRECT
+            if is_redirect and parent.is_seed:
+                self._scope.widen(link.url)  # where a seed leads is what its owner meant
+            elif not self._scope.admits(link.url):
+                self.counts["links_out_of_scope"] += 1
+                continue
+            if is_redirect:
                 self._add(link.key, link.url, depth=parent.depth, is_seed=parent.is_seed, referrer=parent.referrer,
                           redirects=(*parent.redirects, parent.url))
-            elif self._admits(link.url):
-                self._add(link.key, link.url, depth=depth, referrer=referrer)
-
-    def _add_links_of_settled(self, outcome: Outcome, row: UriRow) -> None:
-        """The links of a page that somebody else has settled: the worker won't send them again, so they count here."""
-        parent = QueuedUri(key=outcome.key, place=b"", url=row.url, depth=row.depth, referrer=row.referrer)
-        self._add_links(parent, outcome.links)
+            else:
+                self._add(link.key, link.url, depth=parent.depth + 1, referrer=parent.url)
 
     def _add(self, key: bytes, href: str, *, depth: int, is_seed: bool = False, referrer: str = "",
              redirects: tuple[str, ...] = ()) -> bool:
         """Stage a URI, unless it is known; True when it is new."""
-        row = self._row(key)
+        row = self._ledger.uri(key)
         if row is not None:
             if (depth < row.depth or is_seed) and row.state is UriState.QUEUED:
                 self._lift(key, row, depth, referrer, is_seed=is_seed)
@@ -451,266 +425,44 @@ class Frontier:
         return True
 
     def _enqueue(self, uri: QueuedUri) -> QueuedUri:
-        """Stage a row at the end of its host's queue, by priority; returns it with its place."""
+        """Stage a URI at the end of its host's queue, by priority; returns it with its place."""
         self._order += 1
         place = (127 - uri.priority).to_bytes(1, "big") + self._order.to_bytes(7, "big")
-        key = uri.key
-        host_id = key[:HOST_BYTES]
-        uri = QueuedUri(key=key, place=place, url=uri.url, depth=uri.depth, priority=uri.priority, attempt=uri.attempt,
-                        referrer=uri.referrer, redirects=uri.redirects, is_seed=uri.is_seed)
-        changes = self._changes
-        changes.uris[key] = UriRow(state=UriState.QUEUED, depth=uri.depth, place=place, attempt=uri.attempt)
-        changes.enqueue[host_id, place] = uri
-        row = self._host_row(host_id, uri.url)
+        uri = QueuedUri(key=uri.key, place=place, url=uri.url, depth=uri.depth, priority=uri.priority,
+                        attempt=uri.attempt, referrer=uri.referrer, redirects=uri.redirects, is_seed=uri.is_seed)
+        self._ledger.enqueue(uri)
+        row = self._host_row(uri)
         row.queued += 1
-        changes.hosts[host_id] = row
+        self._ledger.touch(row)
         self.books.queued += 1
-        host = self._hosts.get(host_id)
-        if host is not None:
-            host.offer(uri)
-            self._offer(host)
-        elif not row.waiting:
-            self._welcome_host(row, uri)
+        self._hosts.take_in(row, uri, self._clock.now())
         return uri
-
-    def _welcome_host(self, row: HostRow, uri: QueuedUri) -> None:
-        """A host without work got some: it becomes active if there is room, else it waits in the index."""
-        if len(self._hosts) < self._settings.active_queues:
-            self._mark(row, _ACTIVE, 0.0)
-            host = self._activate(row, has_more=False)
-            host.offer(uri)
-            self._offer(host)
-        else:
-            self._mark(row, _WAITING, max(row.next_at, self._clock.now()))
-            self._note_waiting(row.next_at)
 
     def _lift(self, key: bytes, row: UriRow, depth: int, referrer: str, *, is_seed: bool) -> None:
         """A shorter way to a waiting URI was found, its depth is the shortest one; or it became a seed."""
-        uri = self._queued_row(key, row)
+        uri = self._ledger.waiting_uri(key, row)
         if uri is None or key in self._leases or (depth >= uri.depth and (uri.is_seed or not is_seed)):
             return
-        depth = min(depth, uri.depth)
-        lifted = msgspec.structs.replace(uri, depth=depth, referrer=referrer, is_seed=uri.is_seed or is_seed)
-        self._changes.uris[key] = msgspec.structs.replace(row, depth=depth)
-        self._changes.enqueue[key[:HOST_BYTES], row.place] = lifted
+        lifted = msgspec.structs.replace(uri, depth=min(depth, uri.depth), referrer=referrer,
+                                         is_seed=uri.is_seed or is_seed)
+        self._ledger.enqueue(lifted)
         host = self._hosts.get(key[:HOST_BYTES])
         if host is not None:
             host.replace(lifted)
 
-    def _drop_from_queue(self, host: bytes, place: bytes) -> None:
-        """Stage that a row leaves its queue, also one that entered it in this very transaction."""
-        self._changes.enqueue.pop((host, place), None)
-        self._changes.dequeue.add((host, place))
+    def _host_row(self, uri: QueuedUri) -> HostRow:
+        """The row of a URI's host, a new one if need be."""
+        key = uri.key[:HOST_BYTES]
+        row = self._ledger.host(key)
+        return row if row is not None else self._ledger.new_host(key, self._identity.queue_of(uri.url))
 
-    # -- scope ---------------------------------------------------------------------------------------------------
 
-    def _widen_scope(self, href: str) -> None:
-        name = self._scoping.name_of(host_of(href))
-        if name is not None and not self._is_in_scope(name):
-            self._in_scope[name] = True
-            self._changes.meta[f"scope/{self.project}/{name}"] = b"1"
-
-    def _admits(self, href: str) -> bool:
-        name = self._scoping.name_of(host_of(href))
-        if name is None or self._is_in_scope(name):
-            return True
-        self.counts["links_out_of_scope"] += 1
-        return False
-
-    def _is_in_scope(self, name: str) -> bool:
-        known = self._in_scope.get(name)
-        if known is None:
-            meta = f"scope/{self.project}/{name}"
-            if len(self._in_scope) > _HOSTS_REMEMBERED:
-                self._in_scope.clear()
-            known = self._in_scope[name] = meta in self._changes.meta or self._store.meta(meta) is not None
-        return known
-
-    # -- hosts ---------------------------------------------------------------------------------------------------
-
-    def _grant(self, uri: QueuedUri, host: ActiveHost, worker: str, now: float) -> Grant:
-        lease = self._leases.grant(uri, host, worker)
-        host.home = worker
-        host.leased += 1
-        host.fetching += 1
-        if self._politeness.delay:
-            host.row.next_at = max(host.row.next_at, now + self._politeness.delay)
-        self._offer(host)
-        return Grant(worker=worker, uri=CrawlUri(
-            lease=lease.number, key=uri.key, url=uri.url, depth=uri.depth, attempt=uri.attempt, referrer=uri.referrer,
-            redirects=uri.redirects, is_seed=uri.is_seed))
-
-    def _offer(self, host: ActiveHost) -> None:
-        """Put a host into the order of service if it may be served at all."""
-        if host.is_offered or host.fetching >= self._politeness.per_host or not host.has_work:
-            return
-        if host.spent >= self._settings.queue_budget:
-            if self._more_waiting and len(self._hosts) >= self._settings.active_queues:
-                host.is_offered = True  # not again in this activation
-                self._stepping_aside.append(host)
-                return
-            host.spent = 0
-        self._hosts.serve(host)
-
-    def _activate(self, row: HostRow, *, has_more: bool) -> ActiveHost:
-        host = ActiveHost(row, page=self._settings.page_in, has_more=has_more)
-        self._rows[row.key] = row
-        self._hosts.add(host)
-        self._offer(host)
-        return host
-
-    def _retire_if_empty(self, host: ActiveHost) -> None:
-        """A host without queued rows leaves memory and the index."""
-        if host.row.queued == 0 and host.leased == 0:
-            self._hosts.remove(host)
-            self._unmark(host.row)
-
-    def _make_room(self, now: float) -> None:
-        """Send hosts away that have spent their budget or must rest for long, while others wait."""
-        self._stepping_aside = [host for host in self._stepping_aside if not self._send_away(host, now)]
-        wanted = _FILL - (self._settings.active_queues - len(self._hosts))
-        for host in list(self._hosts) if wanted > 0 else ():
-            if host.row.next_at > now + _LONG_REST and self._send_away(host, now):
-                wanted -= 1
-                if not wanted:
-                    return
-
-    def _send_away(self, host: ActiveHost, now: float) -> bool:
-        """Let an active host wait in the index, unless it has leases; True when it is gone."""
-        if self._hosts.get(host.row.key) is not host:
-            return True
-        if host.leased:
-            return False
-        self._hosts.remove(host)
-        self._mark(host.row, _WAITING, max(host.row.next_at, now))
-        self._note_waiting(host.row.next_at)
-        return True
-
-    def _fill(self, now: float) -> None:
-        """Make hosts active that wait and whose time has come, as far as there is room."""
-        room = min(self._settings.active_queues - len(self._hosts), _FILL)
-        if room <= 0:
-            self._next_waiting_at = now + 0.1
-            return
-        start, stop = self._prefix + _WAITING, self._prefix + b"\x02"
-        entries = [entry for entry in self._store.waiting(start, stop, room + len(self._changes.unwait))
-                   if entry[0] not in self._changes.unwait][:room]
-        due = [host for key, host in entries if _seconds(key[_WAIT_TIME]) <= now]
-        for row in self._host_rows(due):
-            self._mark(row, _ACTIVE, 0.0)
-            self._activate(row, has_more=True)
-        staged = [_seconds(key[_WAIT_TIME]) for key in self._changes.wait if key[_WAIT_CLASS] == _WAITING]
-        if len(due) == len(entries):
-            self._more_waiting = len(entries) == room or bool(staged)
-            self._next_waiting_at = now
-        else:
-            self._next_waiting_at = min([*staged, _seconds(entries[len(due)][0][_WAIT_TIME])])
-
-    def _note_waiting(self, at: float) -> None:
-        self._next_waiting_at = min(self._next_waiting_at, at) if self._more_waiting else at
-        self._more_waiting = True
-
-    def _mark(self, row: HostRow, kind: bytes, at: float) -> None:
-        """Stage the host's entry in the index of hosts with work."""
-        self._unmark(row)
-        row.waiting = self._prefix + kind + _milliseconds(at) + row.key[2:]
-        self._changes.wait[row.waiting] = row.key
-        self._changes.unwait.discard(row.waiting)
-        self._changes.hosts[row.key] = row
-
-    def _unmark(self, row: HostRow) -> None:
-        if row.waiting:
-            self._changes.wait.pop(row.waiting, None)
-            self._changes.unwait.add(row.waiting)
-            row.waiting = b""
-            self._changes.hosts[row.key] = row
-
-    # -- due -----------------------------------------------------------------------------------------------------
-
-    def _promote_due(self, now: float) -> None:
-        """Stage that scheduled URIs whose time has come are queued again."""
-        limit = (int.from_bytes(self._prefix + _milliseconds(now), "big") + 1).to_bytes(8, "big")
-        rows = [uri for uri in self._store.due(limit, _DUE) if (uri.place, uri.key) not in self._changes.unschedule]
-        for uri in rows:
-            self._changes.unschedule.add((uri.place, uri.key))
-            self.books.scheduled -= 1
-            self._enqueue(uri)
-        if len(rows) < _DUE:
-            self._read_next_due()
-
-    def _read_next_due(self) -> None:
-        """When the first scheduled URI is due, of those that are stored and those that are staged."""
-        stop = self._prefix + b"\xff" * 6
-        first = [uri for uri in self._store.due(stop, 1 + len(self._changes.unschedule))
-                 if (uri.place, uri.key) not in self._changes.unschedule]
-        times = [_seconds(uri.place[2:8]) for uri in first[:1]]
-        times.extend(_seconds(place[2:8]) for place, _ in self._changes.schedule)
-        self._next_due_at = min(times, default=None)
-
-    # -- rows ----------------------------------------------------------------------------------------------------
-
-    def _read_rows(self, keys: Iterable[bytes]) -> None:
-        """Read the rows of URIs ahead, in one go."""
-        missing = [key for key in dict.fromkeys(keys) if key not in self._known]
-        if missing:
-            self._known.update(zip(missing, self._store.uris(missing), strict=True))
-
-    def _row(self, key: bytes) -> UriRow | None:
-        staged = self._changes.uris.get(key)
-        if staged is not None:
-            return staged
-        if key not in self._known:
-            self._read_rows((key,))
-        return self._known[key]
-
-    def _queued_row(self, key: bytes, row: UriRow) -> QueuedUri | None:
-        """The waiting row of a URI, staged or stored."""
-        if row.state is UriState.SCHEDULED:
-            staged = self._changes.schedule.get((row.place, key))
-        else:
-            staged = self._changes.enqueue.get((key[:HOST_BYTES], row.place))
-        return staged if staged is not None else self._store.queued_row(key, row)
-
-    def _host_rows(self, keys: Iterable[bytes]) -> list[HostRow]:
-        """The rows of hosts that the store knows, read in one go and remembered."""
-        wanted = list(keys)
-        missing = [key for key in wanted if key not in self._rows]
-        if missing:
-            self._rows.update((row.key, row) for row in self._store.hosts(missing) if row is not None)
-        return [self._rows[key] for key in wanted if key in self._rows]
-
-    def _host_row(self, key: bytes, href: str) -> HostRow:
-        """The row of a host, a new one if need be."""
-        row = self._rows.get(key)
-        if row is None:
-            found = self._host_rows((key,))
-            row = found[0] if found else HostRow(key=key, name=self._identity.queue_of(href))
-            self._rows[key] = row
-        return row
-
-    def _page_allowance(self) -> int:
-        """Leases that ``limits.pages`` still allows."""
-        if self._limits.pages is None:
-            return 1 << 30
-        return self._limits.pages - self.books.done - self.books.failed - len(self._leases)
+def _settled_parent(outcome: Outcome, row: UriRow) -> QueuedUri:
+    """The page of a stale outcome as the parent of its links: the worker won't report them again, so they count."""
+    return QueuedUri(key=outcome.key, place=b"", url=row.url, depth=row.depth, referrer=row.referrer)
 
 
 def _trouble(outcome: Outcome) -> ErrorKind | None:
     """The failure of an outcome, if the whole host is in trouble."""
     failure = outcome.failure
     return failure.kind if failure is not None and failure.kind.is_host_trouble else None
-
-
-def _milliseconds(at: float) -> bytes:
-    """A time as six bytes that sort like it."""
-    return max(0, int(at * 1000)).to_bytes(6, "big")
-
-
-def _seconds(sortable: bytes) -> float:
-    """The opposite of :func:`_milliseconds`."""
-    return int.from_bytes(sortable, "big") / 1000
-
-
-def epoch_of(lease: int) -> int:
-    """The epoch of the master that gave a lease."""
-    return lease >> EPOCH_SHIFT

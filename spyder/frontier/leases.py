@@ -91,3 +91,8 @@ class LeaseTable:
     def __iter__(self) -> Iterator[Lease]:
         """All leases that stand."""
         return iter(self._by_key.values())
+
+
+def epoch_of(lease: int) -> int:
+    """The epoch of the master that gave the lease with this number."""
+    return lease >> EPOCH_SHIFT

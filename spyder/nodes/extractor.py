@@ -67,6 +67,7 @@ class Extractor:
         self._next_figures = 0.0
         self._retry_disk_at = 0.0
         self._is_pipe_full = False
+        self._scope_version = 0
         self._end_at: float | None = None
         self._counts = {"pages": 0, "bytes": 0, "batches": 0, "dropped": 0}
         self._pipeline = self._build_pipeline()
@@ -215,6 +216,9 @@ class Extractor:
                     self._acknowledge(message.epoch, message.sequence)
                 case MasterHeartbeat():
                     self._acknowledge(message.epoch, message.acks.get(self._spec.worker))
+                    if message.scope != self._scope_version:  # what was out of scope may be in it now
+                        self._scope_version = message.scope
+                        self._pipeline.forget_links()
                 case _:
                     pass
 

@@ -112,11 +112,12 @@ class Master:
         self.identity = f"master:{host_name()}:{os.getpid()}"
         self.frontier = open_frontier(settings, clock)
         self._roster = Roster(digests=digests(settings), heartbeat=self._bus.heartbeat, missed=self._bus.missed)
-        self._positions = Positions(self.frontier.positions())
+        positions = self.frontier.take_positions()
+        self._positions = Positions(positions)
         self._survivors: dict[str, int] = {}  #: workers of the last master and the sequence that they still bring
         self._grace_until = 0.0
         if expects_survivors:
-            self._survivors = dict.fromkeys(self.frontier.positions(), -1)
+            self._survivors = dict.fromkeys(positions, -1)
             self._grace_until = clock.monotonic() + self._bus.heartbeat * self._bus.missed
         self._push: dict[str, _LeasePipe] = {}
         self._from_worker: Codec[WorkerMessage] = Codec(WorkerMessage, limit=self._bus.max_message)
@@ -246,6 +247,8 @@ class Master:
                 if self._roster.get(message.worker) is not None:
                     _log.error("worker %s died: %s; its leases go back", message.worker, message.reason)
                     self._counts["workers_lost"] += 1
+                    self._positions.forget(message.worker)
+                    self.frontier.forget_position(message.worker)
                     self._part(message.worker)
             case _:
                 assert_never(message)
@@ -459,7 +462,8 @@ class Master:
         """Send heartbeats, repeat acknowledgements, miss those who don't send theirs."""
         while True:
             acks = {peer.worker: self._positions.position(peer.worker) for peer in self._roster if peer.has_probed}
-            self._say(_ALL, MasterHeartbeat(master=self.identity, epoch=self.frontier.epoch, acks=acks))
+            self._say(_ALL, MasterHeartbeat(master=self.identity, epoch=self.frontier.epoch, acks=acks,
+                                            scope=self.frontier.scope_version))
             for peer in self._roster.lost(self._clock.monotonic()):
                 _log.error("worker %s missed %d heartbeats; its leases go back", peer.worker, self._bus.missed)
                 self._counts["workers_lost"] += 1

@@ -142,7 +142,7 @@ class Pipeline:
         links = []
         for href, kind in found.items():
             its_depth = depth if kind is LinkKind.REDIRECT else depth + 1
-            if recent.get(href, _NEVER) <= its_depth:
+            if kind is not LinkKind.REDIRECT and recent.get(href, _NEVER) <= its_depth:
                 continue
             recent[href] = its_depth
             if not admits(href, its_depth) and not (kind is LinkKind.REDIRECT and page.uri.is_seed):

@@ -80,7 +80,11 @@ class MemoryStore:
         for key, row in changes.hosts.items():
             self._hosts[key] = copy.copy(row)  # its owner goes on changing it
         self._uris.update(changes.uris)
-        self._meta.update(changes.meta)
+        for name, value in changes.meta.items():
+            if value:
+                self._meta[name] = value
+            else:
+                self._meta.pop(name, None)
 
     def uris(self, keys: Sequence[bytes]) -> list[UriRow | None]:
         """The rows of URIs, in the order of *keys*, None where there is none."""

@@ -149,7 +149,10 @@ class RocksdbStore:
         for key, host in changes.wait.items():
             put(key, host, waiting)
         for name, value in changes.meta.items():
-            put(name.encode(), value, meta)
+            if value:
+                put(name.encode(), value, meta)
+            else:
+                delete(name.encode(), meta)
 
     def uris(self, keys: Sequence[bytes]) -> list[UriRow | None]:
         """The rows of URIs, in the order of *keys*, None where there is none."""

@@ -191,13 +191,22 @@ def test_given_a_host_row_when_its_owner_changes_it_then_the_store_does_not_see_
 
 
 def test_given_small_values_when_read_by_prefix_then_those_come_by_name(store: FrontierStore) -> None:
-    store.commit(Changes(meta={"books/1": b"x", "books/2": b"", "book": b"y", "c/é": b"\x00\xff"}))
+    store.commit(Changes(meta={"books/1": b"x", "books/2": b"z", "book": b"y", "c/é": b"\x00\xff"}))
 
-    assert store.meta("books/2") == b""
+    assert store.meta("books/2") == b"z"
     assert store.meta("c/é") == b"\x00\xff"
-    assert list(store.metas("books/").items()) == [("books/1", b"x"), ("books/2", b"")]
+    assert list(store.metas("books/").items()) == [("books/1", b"x"), ("books/2", b"z")]
     assert list(store.metas("")) == ["book", "books/1", "books/2", "c/é", "schema"]
     assert store.metas("z") == {}
+
+
+def test_given_an_empty_small_value_when_committed_then_it_removes_the_old_one(store: FrontierStore) -> None:
+    store.commit(Changes(meta={"worker/1": b"7", "worker/2": b"8"}))
+    store.commit(Changes(meta={"worker/1": b"", "never": b""}))
+
+    assert store.meta("worker/1") is None
+    assert store.metas("worker/") == {"worker/2": b"8"}
+    assert store.meta("never") is None
 
 
 def test_given_uris_when_iterated_then_they_come_by_key_after_the_one_named(store: FrontierStore) -> None:

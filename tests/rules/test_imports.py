@@ -21,7 +21,7 @@ LEVEL_2 = {"bus", "frontier", "stores", "fetch", "extract", "scope", "output", "
 #: What each part may import beside itself and ``spyder`` (for ``__version__``).
 MAY_IMPORT = {
     "model": {"errors"},
-    **{part: LEVEL_0 | LEVEL_1 for part in LEVEL_1 | LEVEL_2},
+    **dict.fromkeys(LEVEL_1 | LEVEL_2, LEVEL_0 | LEVEL_1),
     "nodes": LEVEL_0 | LEVEL_1 | LEVEL_2 - {"projects"},
     "web": LEVEL_0 | LEVEL_1 | {"bus", "runtime"},
     "testsite": LEVEL_0 | LEVEL_1 | {"runtime"},

@@ -34,7 +34,8 @@ def test_given_a_module_when_read_then_its_first_line_says_what_it_is_for(path):
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_given_a_module_when_read_then_it_has_no_bare_except(path):
-    assert [node.lineno for node in ast.walk(tree(path)) if isinstance(node, ast.ExceptHandler) and node.type is None] == []
+    assert [node.lineno for node in ast.walk(tree(path))
+            if isinstance(node, ast.ExceptHandler) and node.type is None] == []
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
@@ -61,15 +62,17 @@ def test_given_a_module_that_logs_when_read_then_it_has_one_logger_of_its_own_na
     assert len(calls) <= 1
     for call in calls:
         (argument,) = call.args
-        is_name = isinstance(argument, ast.Name) and argument.id == "__name__"
-        assert is_name or (isinstance(argument, ast.Constant) and str(argument.value).startswith("spyder")), ast.dump(call)
+        is_own = isinstance(argument, ast.Name) and argument.id == "__name__"
+        is_root = isinstance(argument, ast.Constant) and str(argument.value).startswith("spyder")
+        assert is_own or is_root, ast.dump(call)
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_given_a_module_when_read_then_it_never_pickles_nor_evaluates(path):
     names = {alias.name.partition(".")[0] for node in ast.walk(tree(path)) if isinstance(node, ast.Import)
              for alias in node.names}
-    names |= {(node.module or "").partition(".")[0] for node in ast.walk(tree(path)) if isinstance(node, ast.ImportFrom)}
+    names |= {(node.module or "").partition(".")[0] for node in ast.walk(tree(path))
+              if isinstance(node, ast.ImportFrom)}
     assert not names & {"pickle", "marshal", "shelve", "dill"}
     assert [node.lineno for node in ast.walk(tree(path)) if isinstance(node, ast.Call)
             and isinstance(node.func, ast.Name) and node.func.id in {"eval", "exec"}] == []

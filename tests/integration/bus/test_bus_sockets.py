@@ -137,7 +137,8 @@ def test_given_an_address_beyond_this_host_when_bound_then_it_is_refused_before_
 
 
 @pytest.mark.parametrize(("address", "host"), [
-    ("tcp://127.0.0.1:*", "127.0.0.1"), ("tcp://0.0.0.0:*", "0.0.0.0"), ("tcp://*:*", "[::]"), ("tcp://[::1]:*", "[::1]")])
+    ("tcp://127.0.0.1:*", "127.0.0.1"), ("tcp://0.0.0.0:*", "0.0.0.0"), ("tcp://*:*", "[::]"),
+    ("tcp://[::1]:*", "[::1]")])
 def test_given_a_bound_socket_when_asked_where_then_a_peer_of_another_host_can_be_told(make, address, host):
     bound = endpoint(make(insecure=True).pull(bind=address))
     assert bound.rpartition(":")[0] == f"tcp://{host}"

@@ -61,6 +61,7 @@ class World:
         self.clock = clock
         self.held: dict[int, tuple[str, CrawlUri]] = {}  #: leases that stand, as far as workers know
         self.late: list[tuple[str, CrawlUri]] = []  #: leases that went back, whose outcomes may still come
+        self.superseded: set[int] = set()  #: leases whose URI another's outcome has settled meanwhile
         self.told: list[tuple[str, Outcome]] = []  #: outcomes that were settled
         self.fetches: defaultdict[str, int] = defaultdict(int)
         self.open: defaultdict[str, set[int]] = defaultdict(set)  #: connections by host, as the frontier may know
@@ -81,9 +82,7 @@ class World:
         for grant in grants:
             uri, host = grant.uri, _host(grant.uri.url)
             assert uri.lease not in self.held
-            assert uri.key not in {other.key for _, other in self.held.values()
-                                   if frontier._leases.get(other.lease) is not None
-                                   and not frontier._leases.get(other.lease).is_superseded}, "leased twice at a time"
+            assert uri.key not in {other.key for _, other in self.held.values() if other.lease not in self.superseded}
             assert len(self.open[host]) < self.per_host, "more connections than per_host"
             assert now >= self.ready_at.get(host, 0.0) - 1e-6, "sooner than the delay allows"
             self.open[host].add(uri.lease)
@@ -133,6 +132,8 @@ class World:
         self.say(worker, outcomes)
 
     def say(self, worker: str, outcomes: list[Outcome]) -> None:
+        keys = {outcome.key for outcome in outcomes}
+        self.superseded.update(lease for lease, (_, uri) in self.held.items() if uri.key in keys)
         self.crawl.frontier.settle(worker, outcomes)
         self.told.extend((worker, outcome) for outcome in outcomes)
 
@@ -167,6 +168,7 @@ class World:
         done = [(worker, outcome) for worker, outcome in self.told if not _is_trouble(outcome)]
         if done:
             worker, outcome = self.chance.choice(done)
+            self.superseded.update(lease for lease, (_, uri) in self.held.items() if uri.key == outcome.key)
             self.crawl.frontier.settle(worker, [outcome])
 
     def commit(self) -> None:

@@ -7,7 +7,7 @@ from crawlkit import Crawl, audit, pages, urls
 
 from spyder.contracts import Changes
 from spyder.errors import StoreError
-from spyder.frontier.frontier import epoch_of
+from spyder.frontier.leases import epoch_of
 from spyder.model.records import QueuedUri
 from spyder.model.states import ErrorKind, LinkKind, UriState
 from spyder.stores.memory import MemoryStore
@@ -323,6 +323,24 @@ def test_given_another_holder_when_the_late_outcome_settles_then_the_holders_own
     assert crawl.store.settled[crawl.key(A)] == 1
 
 
+def test_given_a_superseded_lease_when_the_uri_is_leased_anew_then_the_old_holders_report_ends_only_its_own(clock):
+    crawl = Crawl(clock, per_host=9, politeness={"backoff": 0.0}, retry={"delay": {"reset": 1.0}})
+    crawl.seed(A)
+    old = crawl.one("w1")
+    crawl.release("w1")
+    second = crawl.one("w2")
+    crawl.fail(old, ErrorKind.RESET, worker="w1")
+    clock.advance(2)
+    crawl.turn()
+    third = crawl.one("w3")
+    assert (third.key, crawl.frontier.leased) == (second.key, 1)
+    crawl.ok(second, worker="w2")
+    assert (crawl.frontier.leased, crawl.frontier.held_by("w2"), crawl.frontier.held_by("w3")) == (1, 0, 1)
+    assert crawl.lease() == []
+    crawl.ok(third, worker="w3")
+    assert crawl.row(A).worker == "w3"
+
+
 def test_given_a_scheduled_retry_when_a_late_outcome_is_good_then_the_uri_is_done_without_it(clock):
     crawl = Crawl(clock)
     crawl.seed(A)
@@ -436,7 +454,7 @@ def test_given_a_store_that_fails_when_committing_then_all_stays_staged_until_it
     audit(crawl.frontier, crawl.store)
     assert crawl.state(A) is UriState.DONE
     assert crawl.state(A + "x") is UriState.QUEUED
-    assert crawl.frontier.positions() == {"w": 1}
+    assert crawl.store.meta("worker/w") == b"1 1"
     assert crawl.frontier.commit() is False, "nothing is left to commit"
 
 
@@ -458,8 +476,24 @@ def test_given_a_staged_batch_when_the_master_dies_then_nothing_of_it_is_stored(
     crawl.restart(kept)
     assert crawl.state(A) is UriState.QUEUED
     assert crawl.state(A + "x") is None
-    assert crawl.frontier.positions() == {}
+    assert crawl.frontier.take_positions() == {}
     assert crawl.one().url == A
+
+
+def test_given_positions_when_masters_follow_each_other_then_only_the_last_ones_count(clock, kept):
+    crawl = Crawl(clock, store=kept())
+    crawl.frontier.note_position("old", 3)
+    crawl.commit()
+    crawl.restart(kept)
+    assert crawl.frontier.take_positions() == {"old": 3}
+    crawl.frontier.note_position("new", 5)
+    crawl.frontier.note_position("gone", 6)
+    crawl.frontier.forget_position("gone")
+    crawl.commit()
+    crawl.restart(kept)
+    assert crawl.frontier.take_positions() == {"new": 5}
+    crawl.commit()
+    assert crawl.store.metas("worker/") == {"worker/new": b"5 2"}
 
 
 def test_given_work_in_every_state_when_the_master_dies_then_the_next_one_finds_all_of_it(clock, kept):
@@ -485,7 +519,7 @@ def test_given_positions_of_workers_when_noted_and_forgotten_then_a_restart_show
     crawl.frontier.forget_position("worker:2")
     crawl.commit()
     crawl.restart(kept)
-    assert crawl.frontier.positions() == {"worker:1": 5}
+    assert crawl.frontier.take_positions() == {"worker:1": 5}
 
 
 @pytest.mark.parametrize("changed", [{"canonical": "standard"}, {"assignment": "domain"}])

@@ -68,7 +68,8 @@ def test_given_exit_codes_when_compared_then_each_has_its_own_number_that_a_shel
 
 
 def test_given_a_page_record_when_written_then_what_is_empty_is_left_out():
-    record = PageRecord(url="http://a.example/", final_url="http://a.example/", fetched_at="2026-01-01T00:00:00.000Z", depth=0)
+    url = "http://a.example/"
+    record = PageRecord(url=url, final_url=url, fetched_at="2026-01-01T00:00:00.000Z", depth=0)
     assert msgspec.json.decode(msgspec.json.encode(record)).keys() == {"url", "final_url", "fetched_at", "depth"}
 
 

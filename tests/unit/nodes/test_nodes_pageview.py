@@ -46,7 +46,8 @@ def test_given_html_when_asked_for_its_tree_then_xpath_and_css_work():
     assert page.tree is page.tree
 
 
-@pytest.mark.parametrize("body", [b"", b"   ", b"<!-- only -->", b"\x00", "<?xml version='1.0' encoding='utf-8'?><html><p>x".encode()])
+@pytest.mark.parametrize("body", [b"", b"   ", b"<!-- only -->", b"\x00",
+                                  b"<?xml version='1.0' encoding='utf-8'?><html><p>x"])
 def test_given_a_body_without_elements_when_asked_for_its_tree_then_there_is_one(body):
     assert view(body, charset="UTF-8").tree is not None
 

@@ -31,8 +31,8 @@ def make(tmp_path):
 
 
 def record(number):
-    return PageRecord(url=f"http://a.example/{number}", final_url="http://a.example/", fetched_at="2026-01-01T00:00:00.000Z",
-                      title="Grün\u2028\n", data={"n": number})
+    return PageRecord(url=f"http://a.example/{number}", final_url="http://a.example/",
+                      fetched_at="2026-01-01T00:00:00.000Z", title="Grün\u2028\n", data={"n": number})
 
 
 def write(sink, *numbers):
@@ -208,7 +208,8 @@ def test_given_a_sync_that_fails_when_repeated_then_the_records_are_written_agai
     assert numbers(tmp_path) == [1, 2]
 
 
-def test_given_a_torn_write_that_cannot_even_be_cut_when_repeated_then_no_torn_line_is_left(make, monkeypatch, tmp_path):
+def test_given_a_torn_write_that_cannot_even_be_cut_when_repeated_then_no_torn_line_is_left(
+        make, monkeypatch, tmp_path):
     sink = make()
     write(sink, 1)
     sink.sync()

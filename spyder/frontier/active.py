@@ -1,0 +1,184 @@
+"""Which hosts are active, and which wait on disk for their place: a bounded number is in memory, however many exist.
+
+Every host with queued URIs has an entry in the store's index of hosts with work. Active ones sort first there, so that
+a restart finds them at once; the others sort by the time from which they may be served.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from spyder.frontier.hosts import ActiveHost, HostTable
+from spyder.frontier.ledger import Ledger, sortable_time, time_of
+from spyder.model.records import HostRow, QueuedUri
+from spyder.settings import FrontierSection
+
+_ACTIVE, _WAITING, _END = b"\x00", b"\x01", b"\x02"
+_CLASS, _TIME = slice(2, 3), slice(3, 9)
+
+#: Hosts that get a place in one transaction.
+_FILL = 64
+#: More entries than there can be active ones.
+_ALL = 1 << 31
+#: Seconds from which on an active host that must rest makes room for one that waits.
+_LONG_REST = 5.0
+#: Seconds between looks for a free place while hosts wait.
+_LOOK = 0.1
+
+
+class ActiveHosts:
+    """The active hosts in their order of service, and the way in and out of memory."""
+
+    def __init__(self, ledger: Ledger, settings: FrontierSection, *, per_host: int) -> None:
+        self._ledger = ledger
+        self._settings = settings
+        self._per_host = per_host
+        self._table = HostTable()
+        self._stepping_aside: list[ActiveHost] = []  #: spent hosts that leave when their leases have ended
+        self._more_waiting = True  #: hosts with work may wait in the index
+        self._next_waiting_at = 0.0
+
+    def __len__(self) -> int:
+        """How many are active."""
+        return len(self._table)
+
+    def __iter__(self) -> Iterator[ActiveHost]:
+        """All active hosts."""
+        return iter(self._table)
+
+    def get(self, key: bytes) -> ActiveHost | None:
+        """The active host with this key."""
+        return self._table.get(key)
+
+    def load(self) -> None:
+        """Take up the hosts that were active when the last master ended."""
+        entries = self._ledger.store.waiting(self._ledger.prefix + _ACTIVE, self._ledger.prefix + _WAITING, _ALL)
+        for row in self._ledger.hosts([host for _, host in entries]):
+            if len(self._table) < self._settings.active_queues:
+                self._activate(row, has_more=True)
+            else:  # active_queues was larger then
+                self._mark(row, _WAITING, row.next_at)
+
+    # -- order of service ----------------------------------------------------------------------------------------
+
+    def take(self, now: float) -> ActiveHost | None:
+        """The host whose turn it is at *now*, out of the order of service."""
+        return self._table.take(now)
+
+    def offer(self, host: ActiveHost) -> None:
+        """Put a host into the order of service if it may be served at all."""
+        if host.is_offered or host.fetching >= self._per_host or not host.has_work:
+            return
+        if host.spent >= self._settings.queue_budget:
+            if self._more_waiting and len(self._table) >= self._settings.active_queues:
+                host.is_offered = True  # not again in this activation
+                self._stepping_aside.append(host)
+                return
+            host.spent = 0
+        self._table.serve(host)
+
+    def next_wake(self) -> float | None:
+        """Wall time at which a host may be served, or may get a place; None when neither is in sight."""
+        at = self._table.next_at()
+        if not self._more_waiting:
+            return at
+        return self._next_waiting_at if at is None else min(at, self._next_waiting_at)
+
+    # -- in and out of memory ------------------------------------------------------------------------------------
+
+    def take_in(self, row: HostRow, uri: QueuedUri, now: float) -> None:
+        """Stage what follows when *uri* was queued at the host of *row*: it is offered, activated, or it waits."""
+        host = self._table.get(row.key)
+        if host is None and not row.waiting:
+            if len(self._table) >= self._settings.active_queues:
+                self._mark(row, _WAITING, max(row.next_at, now))
+                self._note_waiting(row.next_at)
+                return
+            self._mark(row, _ACTIVE, 0.0)
+            host = self._activate(row, has_more=False)
+        if host is not None:
+            host.offer(uri)
+            self.offer(host)
+
+    def retire_if_empty(self, row: HostRow) -> None:
+        """Stage that a host without queued rows leaves memory and the index."""
+        host = self._table.get(row.key)
+        if row.queued == 0 and (host is None or host.leased == 0):
+            if host is not None:
+                self._table.remove(host)
+            self._unmark(row)
+
+    def maintain(self, now: float) -> None:
+        """Stage that hosts which wait get the places of those that rest or have spent their budget."""
+        if self._stepping_aside or (self._more_waiting and self._next_waiting_at <= now):
+            self._make_room(now)
+            self._fill(now)
+
+    def _activate(self, row: HostRow, *, has_more: bool) -> ActiveHost:
+        host = ActiveHost(row, page=self._settings.page_in, has_more=has_more)
+        self._table.add(host)
+        self.offer(host)
+        return host
+
+    def _make_room(self, now: float) -> None:
+        self._stepping_aside = [host for host in self._stepping_aside if not self._send_away(host, now)]
+        wanted = _FILL - (self._settings.active_queues - len(self._table))
+        for host in list(self._table) if wanted > 0 else ():
+            if host.row.next_at > now + _LONG_REST and self._send_away(host, now):
+                wanted -= 1
+                if not wanted:
+                    return
+
+    def _send_away(self, host: ActiveHost, now: float) -> bool:
+        """Let an active host wait in the index, unless it has leases; True when it is gone."""
+        if self._table.get(host.row.key) is not host:
+            return True
+        if host.leased:
+            return False
+        self._table.remove(host)
+        self._mark(host.row, _WAITING, max(host.row.next_at, now))
+        self._note_waiting(host.row.next_at)
+        return True
+
+    def _fill(self, now: float) -> None:
+        """Make hosts active that wait and whose time has come, as far as there is room."""
+        room = min(self._settings.active_queues - len(self._table), _FILL)
+        if room <= 0:
+            self._next_waiting_at = now + _LOOK
+            return
+        entries = self._first_waiting(room)
+        due = [host for key, host in entries if time_of(key[_TIME]) <= now]
+        for row in self._ledger.hosts(due):
+            self._mark(row, _ACTIVE, 0.0)
+            self._activate(row, has_more=True)
+        staged = [time_of(key[_TIME]) for key in self._ledger.changes.wait if key[_CLASS] == _WAITING]
+        if len(due) == len(entries):
+            self._more_waiting = len(entries) == room or bool(staged)
+            self._next_waiting_at = now
+        else:
+            self._next_waiting_at = min([*staged, time_of(entries[len(due)][0][_TIME])])
+
+    def _first_waiting(self, limit: int) -> list[tuple[bytes, bytes]]:
+        """The first entries of the index, without those that are staged to leave it."""
+        prefix, gone = self._ledger.prefix, self._ledger.changes.unwait
+        entries = self._ledger.store.waiting(prefix + _WAITING, prefix + _END, limit + len(gone))
+        return [entry for entry in entries if entry[0] not in gone][:limit]
+
+    def _note_waiting(self, at: float) -> None:
+        self._next_waiting_at = min(self._next_waiting_at, at) if self._more_waiting else at
+        self._more_waiting = True
+
+    def _mark(self, row: HostRow, kind: bytes, at: float) -> None:
+        """Stage the host's entry in the index of hosts with work."""
+        self._unmark(row)
+        row.waiting = self._ledger.prefix + kind + sortable_time(at) + row.key[len(self._ledger.prefix):]
+        self._ledger.changes.wait[row.waiting] = row.key
+        self._ledger.changes.unwait.discard(row.waiting)
+        self._ledger.touch(row)
+
+    def _unmark(self, row: HostRow) -> None:
+        if row.waiting:
+            self._ledger.changes.wait.pop(row.waiting, None)
+            self._ledger.changes.unwait.add(row.waiting)
+            row.waiting = b""
+            self._ledger.touch(row)

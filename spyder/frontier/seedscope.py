@@ -1,0 +1,45 @@
+"""The hosts or domains that seeds brought into scope: the part of scope that only the master can decide."""
+
+from __future__ import annotations
+
+from spyder.frontier.ledger import Ledger
+from spyder.model.scoping import HostScoping
+from spyder.model.url import host_of
+
+#: Names whose answer is kept in memory.
+_REMEMBERED = 8192
+
+
+class SeedScope:
+    """Which names are in scope; kept in the store, so that memory does not grow with the seeds."""
+
+    def __init__(self, ledger: Ledger, scoping: HostScoping) -> None:
+        self._ledger = ledger
+        self._scoping = scoping
+        self._lately: dict[str, bool] = {}
+        self.version = 0  #: grows when the scope is widened while the master runs
+
+    def widen(self, href: str) -> None:
+        """Stage that the host (or domain) of *href* is in scope."""
+        name = self._scoping.name_of(host_of(href))
+        if name is not None and not self._holds(name):
+            self._lately[name] = True
+            self._ledger.changes.meta[self._meta(name)] = b"1"
+            self.version += 1
+
+    def admits(self, href: str) -> bool:
+        """True when *href* is on a host that is in scope."""
+        name = self._scoping.name_of(host_of(href))
+        return name is None or self._holds(name)
+
+    def _holds(self, name: str) -> bool:
+        known = self._lately.get(name)
+        if known is None:
+            meta = self._meta(name)
+            if len(self._lately) > _REMEMBERED:
+                self._lately.clear()
+            known = self._lately[name] = meta in self._ledger.changes.meta or self._ledger.store.meta(meta) is not None
+        return known
+
+    def _meta(self, name: str) -> str:
+        return f"scope/{self._ledger.project}/{name}"
