@@ -137,7 +137,8 @@ class Changes(msgspec.Struct, kw_only=True):
     hosts: dict[bytes, HostRow] = msgspec.field(default_factory=dict)  #: by host key
     wait: dict[bytes, bytes] = msgspec.field(default_factory=dict)  #: index of hosts with work: its key to the host key
     unwait: set[bytes] = msgspec.field(default_factory=set)
-    meta: dict[str, bytes] = msgspec.field(default_factory=dict)  #: books, delivery positions, epoch, ...; an empty value removes
+    #: Books, delivery positions, epoch, ...; an empty value removes.
+    meta: dict[str, bytes] = msgspec.field(default_factory=dict)
 
     def __bool__(self) -> bool:
         """True when there is anything to store."""

@@ -22,7 +22,6 @@ from spyder.nodes.pageview import FetchedPage
 from spyder.scope.rules import LinkScope
 from spyder.settings import Settings
 
-
 #: Links whose last judgement is remembered.
 _RECENT = 50_000
 #: Greater than any depth.

@@ -11,11 +11,10 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[2]
 #: Seconds after which a command hangs for certain.
 PATIENCE = 60.0
 
@@ -29,7 +28,7 @@ class Command:
         self.process = subprocess.Popen(
             [*prefix, sys.executable, "-m", "spyder", *arguments], cwd=cwd, text=True, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, start_new_session=True,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200", **(environ or {})})
+            env={**os.environ, "COLUMNS": "200", **(environ or {})})
 
     def wait(self, patience: float = PATIENCE) -> str:
         """Wait for its end; what it printed."""
@@ -61,16 +60,15 @@ class Command:
                     parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
                 except (OSError, ValueError):
                     continue
-                if parent == self.process.pid and b"spyder.nodes.worker" in line and (not role or role.encode() in line):
+                is_worker = parent == self.process.pid and b"spyder.nodes.worker" in line
+                if is_worker and (not role or role.encode() in line):
                     found.append(int(entry.name))
         return sorted(found)
 
     def kill_all(self) -> None:
         """End it and whatever it started."""
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         self.process.wait()
 
 

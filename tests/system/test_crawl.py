@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from spyder.testing import LocalSite
-from tests.system.support import by_url, crawl, records, running, states, wait_until
+from system.support import by_url, crawl, records, running, states, wait_until
 
 
 def test_every_page_is_fetched_once_and_recorded_once(tmp_path: Path) -> None:
@@ -111,13 +111,13 @@ def test_a_finished_crawl_has_nothing_left_to_do_and_fresh_begins_anew(tmp_path:
 
 def test_a_second_crawl_on_the_same_directory_is_refused_and_does_no_harm(tmp_path: Path) -> None:
     output = tmp_path / "c"
-    with LocalSite(pages=300, hosts=1, latency=0.02) as site:
-        with running("crawl", site.seeds[0], "--output", str(output), "--delay", "0", "--json") as first:
-            wait_until(lambda: site.report().requests >= 10, "the first pages")
-            for extra in ([], ["--fresh"]):
-                with running("crawl", site.seeds[0], "--output", str(output), *extra) as second:
-                    text = second.wait(20)
-                assert second.process.returncode != 0
-                assert "in use" in text and "Traceback" not in text
-            summary = json.loads(first.succeed())
+    with (LocalSite(pages=300, hosts=1, latency=0.02) as site,
+          running("crawl", site.seeds[0], "--output", str(output), "--delay", "0", "--json") as first):
+        wait_until(lambda: site.report().requests >= 10, "the first pages")
+        for extra in ([], ["--fresh"]):
+            with running("crawl", site.seeds[0], "--output", str(output), *extra) as second:
+                text = second.wait(20)
+            assert second.process.returncode != 0
+            assert "in use" in text and "Traceback" not in text
+        summary = json.loads(first.succeed())
     assert summary["done"] == 300

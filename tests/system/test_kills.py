@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from spyder.testing import LocalSite
-from tests.system.support import Command, by_url, crawl, running, states, wait_until
+from system.support import Command, by_url, crawl, running, states, wait_until
 
 PAGES = 400
 SLOTS = 64

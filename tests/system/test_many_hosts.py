@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from spyder.testing import LocalSite
-from tests.system.support import Command, by_url, free_ports, records, running, wait_until
+from system.support import Command, by_url, free_ports, records, running, wait_until
 
 PAGES = 1500
 

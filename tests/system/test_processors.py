@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from spyder.testing import LocalSite
-from tests.system.support import crawl, records, running
+from system.support import crawl, records, running
 
 MODULE = '''
 import time
@@ -62,7 +62,8 @@ def test_a_processor_adds_to_the_records(project: Path) -> None:
 
 def test_a_processor_that_raises_fails_its_page_and_no_other(project: Path) -> None:
     with LocalSite(pages=60, hosts=1, links=6) as site:
-        summary = crawl(site.seeds[0], *_settings(project, "  - my_processors:raises"), output=project / "c", cwd=project)
+        summary = crawl(site.seeds[0], *_settings(project, "  - my_processors:raises"), output=project / "c",
+                        cwd=project)
         assert site.hits() == dict.fromkeys(site.urls(), 1)
     failed = [record for record in records(project / "c") if record.get("error")]
     assert {record["error"] for record in failed} == {"processor"}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.support import by_url, crawl, free_ports, wait_until
+from system.support import by_url, crawl, free_ports, wait_until
 
 MANUAL = Path("/usr/share/doc/postgresql-doc-15/html")
 

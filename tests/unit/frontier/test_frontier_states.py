@@ -323,7 +323,8 @@ def test_given_another_holder_when_the_late_outcome_settles_then_the_holders_own
     assert crawl.store.settled[crawl.key(A)] == 1
 
 
-def test_given_a_superseded_lease_when_the_uri_is_leased_anew_then_the_old_holders_report_ends_only_its_own(clock):
+@pytest.mark.parametrize("is_lost", [False, True])
+def test_given_a_superseded_lease_when_the_uri_is_leased_anew_then_the_old_holders_end_is_only_its_own(clock, is_lost):
     crawl = Crawl(clock, per_host=9, politeness={"backoff": 0.0}, retry={"delay": {"reset": 1.0}})
     crawl.seed(A)
     old = crawl.one("w1")
@@ -334,7 +335,10 @@ def test_given_a_superseded_lease_when_the_uri_is_leased_anew_then_the_old_holde
     crawl.turn()
     third = crawl.one("w3")
     assert (third.key, crawl.frontier.leased) == (second.key, 1)
-    crawl.ok(second, worker="w2")
+    if is_lost:
+        assert crawl.release("w2") == 0
+    else:
+        crawl.ok(second, worker="w2")
     assert (crawl.frontier.leased, crawl.frontier.held_by("w2"), crawl.frontier.held_by("w3")) == (1, 0, 1)
     assert crawl.lease() == []
     crawl.ok(third, worker="w3")
