@@ -16,7 +16,7 @@ PROTOCOL_VERSION = 1
 # -- worker to master, management ----------------------------------------------------------------------------------
 
 
-class Available(Record, frozen=True, tag="available"):
+class Available(Record, frozen=True, kw_only=True, tag="available"):
     """A worker greets: repeated until WELCOME or REFUSED comes. ``protocol`` stays the first field for ever."""
 
     protocol: int
@@ -27,7 +27,7 @@ class Available(Record, frozen=True, tag="available"):
     pids: tuple[int, ...] = ()  #: fetcher and extractor
 
 
-class WorkerHeartbeat(Record, frozen=True, tag="heartbeat"):
+class WorkerHeartbeat(Record, frozen=True, kw_only=True, tag="heartbeat"):
     """A worker lives: sent by its fetcher process, where no user code runs."""
 
     worker: str
@@ -38,7 +38,7 @@ class WorkerHeartbeat(Record, frozen=True, tag="heartbeat"):
     load: Load | None = None
 
 
-class Load(Record, frozen=True):
+class Load(Record, frozen=True, kw_only=True):
     """How a worker does: what ``spyder status`` and ``spyder bench`` show."""
 
     fetching: int = 0  #: connections in use
@@ -56,7 +56,7 @@ class Load(Record, frozen=True):
     stages: dict[str, float] = msgspec.field(default_factory=dict)  #: CPU seconds by stage, when measured
 
 
-class Fetched(Record, frozen=True, tag="fetched"):
+class Fetched(Record, frozen=True, kw_only=True, tag="fetched"):
     """Connections that are free again: politeness counts from here. A hint; outcomes say it again."""
 
     worker: str
@@ -64,14 +64,14 @@ class Fetched(Record, frozen=True, tag="fetched"):
     notices: tuple[FetchNotice, ...]
 
 
-class QuitAck(Record, frozen=True, tag="quit-ack"):
+class QuitAck(Record, frozen=True, kw_only=True, tag="quit-ack"):
     """A worker ended in good order: everything acknowledged, the leases that are left go back."""
 
     worker: str
     unacknowledged: int = 0  #: outcomes that no master took in time
 
 
-class Gone(Record, frozen=True, tag="gone"):
+class Gone(Record, frozen=True, kw_only=True, tag="gone"):
     """A worker's supervisor says that it died."""
 
     worker: str
@@ -84,7 +84,7 @@ WorkerMessage = Available | WorkerHeartbeat | Fetched | QuitAck | Gone
 # -- master to worker, management ----------------------------------------------------------------------------------
 
 
-class Welcome(Record, frozen=True, tag="welcome"):
+class Welcome(Record, frozen=True, kw_only=True, tag="welcome"):
     """The master knows the worker: where its leases come from and where its outcomes go."""
 
     master: str  #: identity, the topic of outcomes
@@ -98,14 +98,14 @@ class Welcome(Record, frozen=True, tag="welcome"):
         return (self.master, self.epoch, self.session) == (other.master, other.epoch, other.session)
 
 
-class Refused(Record, frozen=True, tag="refused"):
+class Refused(Record, frozen=True, kw_only=True, tag="refused"):
     """The worker can't take part."""
 
     protocol: int
     reason: str
 
 
-class MasterHeartbeat(Record, frozen=True, tag="heartbeat"):
+class MasterHeartbeat(Record, frozen=True, kw_only=True, tag="heartbeat"):
     """The master lives; ``acks`` repeats how far each worker's outcomes are settled."""
 
     master: str
@@ -114,30 +114,30 @@ class MasterHeartbeat(Record, frozen=True, tag="heartbeat"):
     scope: int = 0  #: grows when seeds widen the scope: links reported before may be worth more now
 
 
-class Ack(Record, frozen=True, tag="ack"):
+class Ack(Record, frozen=True, kw_only=True, tag="ack"):
     """Outcomes up to and with this sequence are durable at the master. Sent after each commit, and for a probe."""
 
     epoch: int
     sequence: int
 
 
-class GreetAgain(Record, frozen=True, tag="greet-again"):
+class GreetAgain(Record, frozen=True, kw_only=True, tag="greet-again"):
     """The master doesn't know (or no longer knows) the worker: it throws away what it had not begun, and greets."""
 
     epoch: int
 
 
-class Pause(Record, frozen=True, tag="pause"):
+class Pause(Record, frozen=True, kw_only=True, tag="pause"):
     """Begin no fetch until told to."""
 
     reason: str
 
 
-class Resume(Record, frozen=True, tag="resume"):
+class Resume(Record, frozen=True, kw_only=True, tag="resume"):
     """Go on after a pause."""
 
 
-class Quit(Record, frozen=True, tag="quit"):
+class Quit(Record, frozen=True, kw_only=True, tag="quit"):
     """End: begin nothing, finish what is under way within ``drain`` seconds, report, acknowledge."""
 
     drain: float
@@ -149,7 +149,7 @@ MasterMessage = Welcome | Refused | MasterHeartbeat | Ack | GreetAgain | Pause |
 # -- leases and outcomes -------------------------------------------------------------------------------------------
 
 
-class LeaseBatch(Record, frozen=True, tag="leases"):
+class LeaseBatch(Record, frozen=True, kw_only=True, tag="leases"):
     """PUSH from the master: leases for one worker, numbered from 1 within a session."""
 
     session: int
@@ -157,7 +157,7 @@ class LeaseBatch(Record, frozen=True, tag="leases"):
     uris: tuple[CrawlUri, ...]
 
 
-class OutcomeBatch(Record, frozen=True, tag="outcomes"):
+class OutcomeBatch(Record, frozen=True, kw_only=True, tag="outcomes"):
     """PUB from a worker: outcomes whose outputs are on disk, numbered from 1 within a worker's life."""
 
     worker: str
@@ -165,7 +165,7 @@ class OutcomeBatch(Record, frozen=True, tag="outcomes"):
     outcomes: tuple[Outcome, ...]
 
 
-class Probe(Record, frozen=True, tag="probe"):
+class Probe(Record, frozen=True, kw_only=True, tag="probe"):
     """PUB from a worker until acknowledged: the way for outcomes is open."""
 
     worker: str

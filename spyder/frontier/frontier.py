@@ -273,6 +273,10 @@ class Frontier:
         finally:
             self._store.close()
 
+    def abandon(self) -> None:
+        """Close the store without a commit: what is staged can't be trusted, the last commit can."""
+        self._store.close()
+
     # -- leasing and politeness ----------------------------------------------------------------------------------
 
     def _grant(self, uri: QueuedUri, host: ActiveHost, worker: str, now: float) -> Grant:

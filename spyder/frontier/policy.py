@@ -34,7 +34,7 @@ def decide(outcome: Outcome, *, attempt: int, retry: RetrySection) -> Decision:
 
 def retry_delay(kind: ErrorKind, attempt: int, retry_after: float, retry: RetrySection) -> float:
     """Seconds before the next attempt: ``delay * factor ** attempt``, cut to ``max_delay``, at least *retry_after*."""
-    delay = min(retry.delay.get(kind.value, 30.0) * retry.factor ** attempt, retry.max_delay)
+    delay = min(retry.delay.get(kind.value, 30.0) * retry.factor ** min(attempt, 30), retry.max_delay)
     return max(delay, min(retry_after, retry.max_delay))
 
 

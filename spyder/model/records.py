@@ -19,7 +19,7 @@ class OwnedRecord(msgspec.Struct, kw_only=True, array_like=True, gc=False):
     """Base of the records that one owner, the frontier, changes in place."""
 
 
-class QueuedUri(Record, frozen=True):
+class QueuedUri(Record, frozen=True, kw_only=True):
     """A URI as it waits: everything that a worker needs to fetch it."""
 
     key: bytes  #: identity, see :mod:`spyder.model.url`
@@ -33,7 +33,7 @@ class QueuedUri(Record, frozen=True):
     is_seed: bool = False  #: a seed, or what a seed redirected to
 
 
-class UriRow(Record, frozen=True):
+class UriRow(Record, frozen=True, kw_only=True):
     """What the frontier keeps of every URI that it ever accepted."""
 
     state: UriState
@@ -48,7 +48,7 @@ class UriRow(Record, frozen=True):
     worker: str = ""  #: identity of the worker that brought the outcome
 
 
-class HostRow(OwnedRecord):
+class HostRow(OwnedRecord, kw_only=True):
     """What the frontier keeps of a host's queue: politeness and counts. Mutable: its owner is the frontier."""
 
     key: bytes  #: host key
@@ -63,7 +63,7 @@ class HostRow(OwnedRecord):
     last_error: str = ""  #: kind of the last host trouble
 
 
-class Books(OwnedRecord):
+class Books(OwnedRecord, kw_only=True):
     """The balance of a project: every URI discovered is in exactly one state. Its owner is the frontier."""
 
     discovered: int = 0
@@ -86,7 +86,7 @@ class Books(OwnedRecord):
             self.queued, self.scheduled, self.done, self.failed, self.excluded, self.quarantined) >= 0
 
 
-class CrawlUri(Record, frozen=True):
+class CrawlUri(Record, frozen=True, kw_only=True):
     """A lease on its way to a worker."""
 
     lease: int  #: number of the lease: master epoch in the high bits, unique for ever
@@ -99,14 +99,14 @@ class CrawlUri(Record, frozen=True):
     is_seed: bool = False
 
 
-class Failure(Record, frozen=True):
+class Failure(Record, frozen=True, kw_only=True):
     """Why there is no page, or no good one."""
 
     kind: ErrorKind
     detail: str = ""  #: one line for people
 
 
-class Page(Record, frozen=True):
+class Page(Record, frozen=True, kw_only=True):
     """What the fetcher passes on: the header frame; the decoded body travels beside it."""
 
     uri: CrawlUri
@@ -121,7 +121,7 @@ class Page(Record, frozen=True):
     http_version: str = ""  #: "1.0", "1.1", "2" or "3"
 
 
-class Link(Record, frozen=True):
+class Link(Record, frozen=True, kw_only=True):
     """A link that a worker found and couldn't rule out."""
 
     url: str
@@ -129,7 +129,7 @@ class Link(Record, frozen=True):
     kind: LinkKind = LinkKind.NAVIGATION
 
 
-class Outcome(Record, frozen=True):
+class Outcome(Record, frozen=True, kw_only=True):
     """How a lease ended: all that the frontier must learn."""
 
     lease: int
@@ -142,7 +142,7 @@ class Outcome(Record, frozen=True):
     links: tuple[Link, ...] = ()
 
 
-class FetchNotice(Record, frozen=True):
+class FetchNotice(Record, frozen=True, kw_only=True):
     """Early word that a lease's connection is free again: it steers politeness and settles nothing."""
 
     lease: int

@@ -133,6 +133,7 @@ class Master:
         self._is_turn_due = False
         self._is_started = False
         self._is_closed = False
+        self._is_broken = False  #: what is staged can't be trusted
         self._beat_task: asyncio.Task[None] | None = None
         self._stopping = ""
         self._trouble = ""
@@ -187,7 +188,8 @@ class Master:
             _log.error("worker %s did not end in time; its leases go back", peer.worker)
             self._part(peer.worker)
         try:
-            self.frontier.commit()
+            if not self._is_broken:
+                self.frontier.commit()
         except StoreError as error:
             _log.error("the last outcomes can't be written: %s; their pages are fetched again", error)
         status = msgspec.structs.replace(self.status(), workers=workers)
@@ -209,7 +211,10 @@ class Master:
         for pipe in self._push.values():
             pipe.sender.close()
         try:
-            self.frontier.close()
+            if self._is_broken:
+                self.frontier.abandon()
+            else:
+                self.frontier.close()
         except StoreError as error:
             _log.error("the frontier can't be closed in good order: %s", error)
 
@@ -340,7 +345,11 @@ class Master:
             return
         match self._positions.judge(batch.worker, batch.sequence):
             case Delivery.NEW:
-                self.frontier.settle(batch.worker, batch.outcomes)
+                try:
+                    self.frontier.settle(batch.worker, batch.outcomes)
+                except Exception as error:  # noqa: BLE001  half a batch is staged: only the last commit can be trusted
+                    self._break(error)
+                    return
                 self.frontier.note_position(batch.worker, batch.sequence)
                 self._to_acknowledge.add(batch.worker)
                 self._times.lap("settle")
@@ -351,6 +360,13 @@ class Master:
                 self._counts["outcome_gaps"] += 1
         if peer is not None:
             peer.heard_at = self._clock.monotonic()
+
+    def _break(self, error: Exception) -> None:
+        """The frontier failed half-way: acknowledge and store nothing more; the last commit holds all that counts."""
+        self._is_broken = True
+        self._to_acknowledge.clear()
+        _log.error("the frontier failed: %s: %s", type(error).__name__, error, exc_info=error)
+        self.end(f"task frontier failed: {error}")
 
     # -- the turn ------------------------------------------------------------------------------------------------
 
@@ -363,7 +379,7 @@ class Master:
     def _turn(self) -> None:
         """Commit, acknowledge, lease: the order that the guarantee rests on."""
         self._is_turn_due = False
-        if self._is_closed:
+        if self._is_closed or self._is_broken:
             return
         self._times.start()
         try:
@@ -372,6 +388,9 @@ class Master:
                 self._counts["commits"] += 1
         except StoreError as error:
             self._commit_failed(error)
+            return
+        except Exception as error:  # noqa: BLE001  a fault of ours: better an early end than a wrong book
+            self._break(error)
             return
         self._trouble = ""
         self._times.lap("commit")

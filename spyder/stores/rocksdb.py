@@ -8,11 +8,12 @@ until every object made from it is let go; and opening writes a small file into 
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, TemporaryFile
 from typing import Any, Self, TypeVar, cast
 
 from rocksdict import (
@@ -52,22 +53,28 @@ OPEN_PAUSE = 0.02  #: seconds between them
 BLOCK_BYTES = 8 * KIB  #: bytes of a block before compression: what one read of a row decompresses
 BLOOM_BITS = 10  #: a row: of a hundred keys that are not there, one is looked for on disk
 #: Column families and the bytes of rows that each may buffer.
+#: Bytes that a folder must take before a database there is opened anew after a failed write.
+_ROOM = MIB
 FAMILIES = {"uris": 12 * MIB, "queues": 8 * MIB, "due": 2 * MIB, "hosts": 4 * MIB, "waiting": 2 * MIB, "meta": MIB}
 
 
 class RocksdbStore:
     """A :class:`spyder.contracts.FrontierStore` in a folder of its own; :meth:`open` builds it."""
 
-    def __init__(self, database: Rdict, directory: Path) -> None:
+    def __init__(self, database: Rdict, directory: Path, *, cache: int) -> None:
         self._directory = directory
+        self._cache = cache
+        self._synced = WriteOptions()
+        self._synced.sync = True
+        self._failure = ""  #: why nothing can be written until it is opened anew
+        self._undo = ExitStack()
+        self._attach(database)
+
+    def _attach(self, database: Rdict) -> None:
         self._database = database
         self._families = [database.get_column_family(name) for name in FAMILIES]
         self._uris, self._queues, self._due, self._hosts, self._waiting, self._meta = self._families
         self._handles = [database.get_column_family_handle(name) for name in FAMILIES]
-        self._synced = WriteOptions()
-        self._synced.sync = True
-        self._failure = ""  #: why nothing can be written any more
-        self._undo = ExitStack()
 
     @classmethod
     def open(cls, directory: Path, *, cache: int, read_only: bool = False, create: bool = True) -> Self:
@@ -89,7 +96,7 @@ class RocksdbStore:
                 raise
             except RocksdbError as error:
                 raise _opening_failed(directory, error) from None
-            store = cls(database, directory)
+            store = cls(database, directory, cache=cache)
             undo.callback(store._release)
             store._check_schema(can_write=not read_only)
             store._undo = undo.pop_all()
@@ -109,12 +116,11 @@ class RocksdbStore:
     def commit(self, changes: Changes) -> None:
         """Store *changes* as one write batch and return when it is on disk.
 
-        After a failure (a full disk) nothing of the batch is stored that a later :meth:`open` would show in part;
-        the store can still be read, but written only once it is opened anew.
+        After a failure (a full disk) nothing of the batch is stored, and RocksDB takes no writes until it is opened
+        anew: that is what the next commit does, once the folder takes a file again. Reads work meanwhile.
         """
         if self._failure:
-            raise StoreError(f"{self._directory} can't be written since an earlier failure: {self._failure}; "
-                             "start again once that is mended")
+            self._open_again()
         if not changes:
             return
         if not self._handles:
@@ -126,6 +132,23 @@ class RocksdbStore:
         except RocksdbError as error:
             self._failure = _reason(error)
             raise StoreError(f"{self._directory} can't be written: {self._failure}") from None
+
+    def _open_again(self) -> None:
+        """Open the database anew after a failed write, if there is room now. Raises :class:`StoreError` if not."""
+        try:
+            with TemporaryFile(dir=self._directory) as probe:
+                probe.write(bytes(_ROOM))
+                probe.flush()
+                os.fsync(probe.fileno())
+        except OSError as error:
+            raise StoreError(f"{self._directory} can't be written: {self._failure} ({error.strerror})") from None
+        self._release()
+        try:
+            self._attach(_open(self._directory, self._cache))
+        except RocksdbError as error:
+            raise _opening_failed(self._directory, error) from None
+        logger.warning("%s can be written again", self._directory)
+        self._failure = ""
 
     def _fill(self, batch: WriteBatch, changes: Changes) -> None:
         """Put *changes* into *batch*: deletes first, so that a put of the same key stays."""
