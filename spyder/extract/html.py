@@ -11,7 +11,7 @@ import turbohtml
 
 from spyder.extract.charset import declared_encoding, decode, encode_query
 from spyder.model.states import LinkKind
-from spyder.model.url import parse, resolve_all
+from spyder.model.url import Resolver, parse
 
 TITLE_LENGTH: Final = 500  #: characters of a title that are kept
 
@@ -34,13 +34,14 @@ class HtmlLinks(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     truncated: bool  #: True when the page is longer, or has more links, than was asked for
 
 
-def read_html(body: bytes, *, url: str, content_type: str, limit: int, max_parse_size: int) -> HtmlLinks:
+def read_html(body: bytes, *, url: str, content_type: str, limit: int, max_parse_size: int,
+              resolver: Resolver | None = None) -> HtmlLinks:
     """Read the page *body* that was fetched from *url*, an absolute URL without a fragment.
 
     *content_type* is the header's whole value; *limit* the number of links and *max_parse_size* the bytes of the body
     that are read at the most. References to the page itself by an empty URL or a mere fragment are no links. Broken
     markup never raises: the tree is the one that browsers build (WHATWG HTML, section 13.2), and links that they show
-    only to those without scripts or frames count as well.
+    only to those without scripts or frames count as well. A *resolver* that is kept makes further pages cheaper.
     """
     too_long = len(body) > max_parse_size
     charset, document = _document(_beginning(body, max_parse_size) if too_long else body, content_type)
@@ -51,6 +52,7 @@ def read_html(body: bytes, *, url: str, content_type: str, limit: int, max_parse
         references.pop("", None)
     if charset != "utf-8":
         references = dict.fromkeys(encode_query(reference, charset) for reference in references)
+    resolve_all = (resolver or Resolver()).resolve_all
     links = dict.fromkeys(resolve_all(base, references, limit + 1), LinkKind.NAVIGATION)
     too_many = len(links) > limit
     if too_many:

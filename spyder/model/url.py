@@ -100,25 +100,70 @@ def parse_seed(text: str) -> Url:
     return url
 
 
-def resolve_all(base: str, references: Iterable[str], limit: int) -> dict[str, None]:
-    """The first *limit* distinct fetchable URLs that *references* mean on a page with the base URL *base*, in order.
+class Resolver:
+    """Resolves the references of pages, and remembers what they meant: pages of one folder share most of theirs.
 
-    Each as :attr:`Url.href`; what is no URL, or not http or https, is left out. *references* must come without
-    fragments: cutting them first makes most repeated ones equal, and spares the parser the work.
-    Raises :class:`UrlError` when *base* is no URL.
+    Exact, and bounded by *memory* characters of text; when it is full it begins anew.
     """
-    origin = parse(base)._url
-    found: dict[str, None] = {}
-    for reference in references:
-        try:
-            href: str = (origin + reference).href
-        except (ValueError, TypeError):  # TypeError: a lone surrogate, which no URL can carry
-            continue
-        if href.startswith(_FETCHABLE_STARTS):
-            found[href] = None
-            if len(found) >= limit:
-                break
-    return found
+
+    def __init__(self, *, memory: int = 8_000_000) -> None:
+        self._memory = memory
+        self._used = 0
+        self._folders: dict[str, dict[str, str]] = {}
+
+    def resolve_all(self, base: str, references: Iterable[str], limit: int) -> dict[str, None]:
+        """The first *limit* distinct fetchable URLs that *references* mean on a page with base URL *base*, in order.
+
+        Each as :attr:`Url.href`; what is no URL, or not http or https, is left out. *base* is an :attr:`Url.href`.
+        *references* must come without fragments: cutting them first makes most repeated ones equal.
+        """
+        # all but an empty reference and a mere query mean the same on every page of a folder (RFC 3986, section 5.2)
+        known = self._folder(base[: base.rindex("/", 0, _path_end(base)) + 1])
+        origin: can_ada.URL | None = None
+        found: dict[str, None] = {}
+        for reference in references:
+            href = known.get(reference)
+            if href is None:
+                if origin is None:
+                    origin = can_ada.parse(base)
+                href = _resolve(origin, reference)
+                if reference and reference[0] != "?":
+                    known[reference] = href
+                    self._used += len(reference) + len(href)
+            if href:
+                found[href] = None
+                if len(found) >= limit:
+                    break
+        return found
+
+    def _folder(self, folder: str) -> dict[str, str]:
+        if self._used > self._memory:
+            self._folders.clear()
+            self._used = 0
+        known = self._folders.get(folder)
+        if known is None:
+            known = self._folders[folder] = {}
+            self._used += len(folder)
+        return known
+
+
+def resolve_all(base: str, references: Iterable[str], limit: int) -> dict[str, None]:
+    """What :meth:`Resolver.resolve_all` says, for one page. Raises :class:`UrlError` when *base* is no URL."""
+    return Resolver().resolve_all(parse(base).href, references, limit)
+
+
+def _path_end(href: str) -> int:
+    query = href.find("?")
+    return len(href) if query < 0 else query
+
+
+def _resolve(origin: can_ada.URL, reference: str) -> str:
+    """The fetchable URL that *reference* means, or an empty string."""
+    try:
+        href: str = (origin + reference).href
+    except (ValueError, TypeError):  # TypeError: a lone surrogate, which no URL can carry
+        return ""
+    return href if href.startswith(_FETCHABLE_STARTS) else ""
 
 
 def host_key(project: int, queue: str) -> bytes:

@@ -16,7 +16,7 @@ from spyder.fetch.retry_after import retry_after_seconds
 from spyder.model.clock import StageTimes
 from spyder.model.records import Failure, Link, Outcome, Page, PageRecord
 from spyder.model.states import ErrorKind, LinkKind
-from spyder.model.url import PROJECT_BYTES, UriIdentity
+from spyder.model.url import PROJECT_BYTES, Resolver, UriIdentity
 from spyder.nodes import processors
 from spyder.nodes.pageview import FetchedPage
 from spyder.scope.rules import LinkScope
@@ -71,6 +71,7 @@ class Pipeline:
         self._stages = stages
         self._scope = LinkScope(settings.scope)
         self._seen = SeenLinks(settings.extract.seen_links)
+        self._resolver = Resolver()
         self._recent: dict[str, int] = {}  #: least depth at which a link was last judged: most links need no more
         self._html = frozenset(settings.extract.content_types)
         self._times = times
@@ -116,7 +117,7 @@ class Pipeline:
         if body and media_type in self._html and page.status < 300:
             found = read_html(body, url=page.uri.url, content_type=content_type,
                                       limit=self._settings.scope.max_links,
-                                      max_parse_size=self._extract.max_parse_size)
+                                      max_parse_size=self._extract.max_parse_size, resolver=self._resolver)
             title, charset = found.title, found.charset
             links = {**links, **found.links} if links else found.links
         return FetchedPage(page, body, content_type=media_type, charset=charset, title=title, links=links)

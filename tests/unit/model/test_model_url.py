@@ -13,6 +13,7 @@ from spyder.model.url import (
     HOST_BYTES,
     KEY_BYTES,
     PROJECT_BYTES,
+    Resolver,
     UriIdentity,
     host_key,
     host_of,
@@ -126,3 +127,18 @@ def test_given_a_host_when_asked_for_its_registered_domain_then_the_public_suffi
 @pytest.mark.parametrize(("mode", "name"), [("host", "www.a.co.uk:81"), ("domain", "a.co.uk"), ("any", None)])
 def test_given_a_scope_mode_when_a_host_is_named_then_it_is_by_what_must_be_seeded(mode, name):
     assert HostScoping(mode).name_of("www.a.co.uk:81") == name
+
+
+REFERENCES = ["", "?q", "?q/r", "x", "./x", "../x", "/x", "//other.example/x", "http://other.example/y", "x?a/b", "..",
+              "mailto:a@b", "http://[", ";p", "x y", "\ud800", "a:b"]
+PAGES = ["http://a.example/", "http://a.example/d/", "http://a.example/d/p", "http://a.example/d/q?x=/y/z",
+         "http://a.example/d?e/f", "https://a.example/d/p", "http://a.example:81/d/p", "http://u:p@a.example/d/p"]
+
+
+def test_given_pages_of_shared_folders_when_resolved_with_memory_then_each_gets_what_it_gets_without():
+    resolver = Resolver(memory=600)  # so small that it begins anew in between
+    for page in PAGES * 3:
+        for reference in REFERENCES:
+            alone = resolve_all(page, [reference], 10)
+            assert resolver.resolve_all(page, [reference], 10) == alone, (page, reference)
+            assert alone == dict.fromkeys(url.href for url in [parse(page).join(reference)] if url and url.is_fetchable)
