@@ -23,7 +23,7 @@ from spyder.nodes.board import Board, Cell
 from spyder.nodes.pipeline import Pipeline
 from spyder.nodes.spec import WorkerSpec
 from spyder.output.jsonl import JsonlSink
-from spyder.runtime import resident_memory
+from spyder.runtime import resident_memory, settle_memory
 from spyder.settings import Settings, host_name
 
 _log = logging.getLogger(__name__)
@@ -82,6 +82,7 @@ class Extractor:
 
     def run(self) -> ExitCode:
         """Work until the fetcher says that no page follows and all outcomes are acknowledged, or time is up."""
+        settle_memory()
         self._board[Cell.PID] = os.getpid()
         self._pull = self._sockets.pull(connect=self._spec.stage_address)
         self._mgmt = self._sockets.subscriber(self._spec.worker.encode(), b"all", connect=self._bus.mgmt_master)

@@ -34,7 +34,7 @@ from spyder.model.records import CrawlUri, FetchNotice, Page
 from spyder.model.states import ExitCode
 from spyder.nodes.board import Board, Cell
 from spyder.nodes.spec import WorkerSpec
-from spyder.runtime import resident_memory
+from spyder.runtime import resident_memory, settle_memory
 from spyder.settings import digests
 
 _log = logging.getLogger(__name__)
@@ -83,6 +83,7 @@ class Fetcher:
 
     async def run(self) -> ExitCode:
         """Greet, fetch, and end when told to, when refused, or when the master stays away."""
+        settle_memory()
         self._pages_out = Sender(self._sockets.push(bind=self._spec.stage_address))
         self._mgmt_out = self._sockets.publisher(connect=self._bus.mgmt_worker)
         mgmt_in = self._sockets.subscriber(self._spec.worker.encode(), b"all", connect=self._bus.mgmt_master)

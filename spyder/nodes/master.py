@@ -45,7 +45,7 @@ from spyder.model.records import Books, CrawlUri
 from spyder.model.scoping import HostScoping
 from spyder.model.states import ExitCode
 from spyder.model.url import UriIdentity
-from spyder.runtime import resident_memory
+from spyder.runtime import resident_memory, settle_memory
 from spyder.settings import Settings, digests, host_name
 
 _log = logging.getLogger(__name__)
@@ -148,6 +148,7 @@ class Master:
 
     def start(self) -> None:
         """Bind the three addresses and begin to listen. Raises :class:`spyder.errors.BusError` if one can't be."""
+        settle_memory()
         self._mgmt_out = self._sockets.publisher(bind=self._bus.mgmt_master)
         mgmt_in = self._sockets.subscriber(bind=self._bus.mgmt_worker)
         outcomes_in = self._sockets.subscriber(bind=self._bus.outcomes)
