@@ -15,7 +15,7 @@ from spyder.errors import SpyderError, UrlError
 from spyder.model.states import ExitCode
 from spyder.model.url import parse_seed
 from spyder.nodes import checks, local
-from spyder.nodes.master import exit_code
+from spyder.nodes.status import exit_code
 from spyder.settings import Settings, load
 
 

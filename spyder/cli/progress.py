@@ -15,7 +15,7 @@ from rich.text import Text
 
 from spyder.cli.text import duration, megabytes
 from spyder.nodes.local import CrawlReport
-from spyder.nodes.master import Status
+from spyder.nodes.status import Status
 
 #: Seconds between lines where there is no terminal to draw on.
 _LINE_INTERVAL = 10.0

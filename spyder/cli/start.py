@@ -12,7 +12,7 @@ from spyder.cli.options import COUNT, serve_api, settings_option
 from spyder.errors import SpyderError
 from spyder.model.states import ExitCode
 from spyder.nodes import checks, local, parts
-from spyder.nodes.master import exit_code
+from spyder.nodes.status import exit_code
 from spyder.settings import load
 
 _until_done = click.option("--until-done", is_flag=True,

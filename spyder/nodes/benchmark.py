@@ -12,8 +12,8 @@ import msgspec
 from spyder.errors import SpyderError
 from spyder.model.clock import SystemClock, cpu_seconds
 from spyder.nodes import checks, local
-from spyder.nodes.master import Status
 from spyder.nodes.spec import EXTRACTOR, FETCHER
+from spyder.nodes.status import Status
 from spyder.settings import Settings
 
 

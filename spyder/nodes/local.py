@@ -18,8 +18,9 @@ from spyder.frontier.frontier import SeedReport
 from spyder.model.clock import SystemClock
 from spyder.nodes.checks import make_directory
 from spyder.nodes.logsink import LogSink
-from spyder.nodes.master import Master, Status
+from spyder.nodes.master import Master
 from spyder.nodes.process import connectable, logging_to, on_local_bus, pump, socket_folder
+from spyder.nodes.status import Status
 from spyder.nodes.supervisor import Supervisor
 from spyder.settings import Settings, host_name
 

@@ -22,7 +22,6 @@ from spyder.bus.messages import (
     Gone,
     GreetAgain,
     LeaseBatch,
-    Load,
     MasterHeartbeat,
     MasterMessage,
     OutcomeBatch,
@@ -41,10 +40,10 @@ from spyder.bus.sockets import Frames, Reader, Sender, Socket, Sockets, bind_pus
 from spyder.errors import MessageError, StoreError
 from spyder.frontier.frontier import Frontier, SeedReport
 from spyder.model.clock import Clock, StageTimes, cpu_seconds
-from spyder.model.records import Books, CrawlUri
+from spyder.model.records import CrawlUri
 from spyder.model.scoping import HostScoping
-from spyder.model.states import ExitCode
 from spyder.model.url import UriIdentity
+from spyder.nodes.status import Rate, Status, WorkerStatus
 from spyder.runtime import resident_memory, settle_memory
 from spyder.settings import Settings, digests, host_name
 
@@ -58,44 +57,6 @@ _TURN = 256
 _OUTCOME_BURST = 4
 #: Topic that every worker subscribes to.
 _ALL = b"all"
-
-
-class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """A worker as ``spyder status`` shows it."""
-
-    worker: str
-    version: str
-    state: str
-    slots: int
-    leased: int
-    pids: tuple[int, ...]
-    load: Load
-
-
-class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """The master as ``spyder status`` shows it."""
-
-    master: str
-    version: str
-    epoch: int
-    project: str
-    state: str  #: starting, running, paused, stopping
-    reason: str  #: of the state, in words
-    elapsed: float  #: seconds since start
-    books: Books
-    is_balanced: bool
-    leased: int
-    active_hosts: int
-    busy_hosts: int
-    pages_per_second: float  #: over the last seconds
-    counts: dict[str, int]
-    workers: tuple[WorkerStatus, ...]
-    cpu: float  #: seconds of the master
-    memory: int  #: bytes of the master, resident
-    store_size: int  #: bytes on disk
-    commits: int
-    stages: dict[str, float]  #: CPU seconds by stage, when measured
-    first_lease: float | None  #: seconds from the master's start to the first lease
 
 
 class Master:
@@ -560,27 +521,6 @@ class _LeasePipe:
         self.sender = Sender(socket)
 
 
-class Rate:
-    """Events per second over the last few seconds."""
-
-    def __init__(self, *, window: float = 5.0) -> None:
-        self._window = window
-        self._notes: list[tuple[float, int]] = []
-
-    def note(self, at: float, total: int) -> None:
-        """Take the total at a time (monotonic seconds)."""
-        self._notes.append((at, total))
-        while len(self._notes) > 2 and at - self._notes[1][0] >= self._window:
-            self._notes.pop(0)
-
-    def per_second(self) -> float:
-        """The rate, 0 before there are two totals."""
-        if len(self._notes) < 2:
-            return 0.0
-        (first_at, first), (last_at, last) = self._notes[0], self._notes[-1]
-        return (last - first) / max(last_at - first_at, 1e-6)
-
-
 def open_frontier(settings: Settings, clock: Clock) -> Frontier:
     """The frontier that the settings describe, on its store.
 
@@ -599,8 +539,3 @@ def open_frontier(settings: Settings, clock: Clock) -> Frontier:
     except BaseException:
         store.close()
         raise
-
-
-def exit_code(books: Books) -> ExitCode:
-    """What the end of a crawl returns to the shell: an imbalance is never a success."""
-    return ExitCode.OK if books.is_balanced else ExitCode.BOOKS

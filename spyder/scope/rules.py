@@ -1,16 +1,12 @@
-"""Which links belong to the crawl: what a worker can decide of a link, and what the master can of its host."""
+"""Which links belong to the crawl, as far as a link tells by itself; the master (``frontier/``) decides on hosts."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Container
-from typing import Final, Literal, assert_never
+from typing import Final
 
 from spyder.errors import SettingsError
-from spyder.model.domain import registered_domain
 from spyder.settings import ScopeSection
-
-__all__ = ["HostScope", "LinkScope", "registered_domain"]
 
 _SCHEMES: Final = ("http://", "https://")
 
@@ -52,32 +48,6 @@ class LinkScope:
         if self._include and not any(expression.search(href) for expression in self._include):
             return "include"
         return ""
-
-
-class HostScope:
-    """The part of scope that needs the seeds: whether a link's host is theirs. The master decides it."""
-
-    def __init__(self, mode: Literal["host", "domain", "any"]) -> None:
-        self.mode = mode
-
-    def group(self, host: str) -> str:
-        """What seeds and links are compared by: the host with its port, its registered domain, or nothing."""
-        match self.mode:
-            case "host":
-                return host
-            case "domain":
-                return registered_domain(host)
-            case "any":
-                return ""
-            case _:
-                assert_never(self.mode)
-
-    def admits(self, host: str, seeds: Container[str]) -> bool:
-        """True when *host* (with its port, unless that is the scheme's default) belongs to the crawl.
-
-        *seeds* holds the :meth:`group` of each seed's host.
-        """
-        return self.mode == "any" or self.group(host) in seeds
 
 
 def _compiled(key: str, expressions: tuple[str, ...]) -> tuple[re.Pattern[str], ...]:

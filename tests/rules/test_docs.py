@@ -26,7 +26,7 @@ import spyder.contracts
 import spyder.model.records
 from spyder.cli import main
 from spyder.model.states import ErrorKind, ExitCode, LinkKind, UriState
-from spyder.nodes.master import Status
+from spyder.nodes.status import Status
 from spyder.settings import RetrySection
 from spyder.testing import make_page
 

@@ -1,7 +1,9 @@
 import pytest
 
 from spyder.errors import SettingsError
-from spyder.scope.rules import HostScope, LinkScope, registered_domain
+from spyder.model.domain import registered_domain
+from spyder.model.scoping import HostScoping
+from spyder.scope.rules import LinkScope
 from spyder.settings import ScopeSection
 
 
@@ -36,9 +38,9 @@ def test_expression_that_is_none_is_named(key):
     ("domain", "example.co.uk", True), ("domain", "a.b.example.co.uk:8080", True), ("domain", "other.co.uk", False),
     ("any", "anything.example", True)])
 def test_host_is_compared_with_the_seeds(mode, host, admitted):
-    scope = HostScope(mode)
-    seeds = {scope.group("www.example.co.uk")}
-    assert scope.admits(host, seeds) is admitted
+    scoping = HostScoping(mode)
+    seeds = {scoping.name_of("www.example.co.uk")}
+    assert (scoping.name_of(host) in seeds) is admitted
 
 
 @pytest.mark.parametrize(("host", "domain"), [

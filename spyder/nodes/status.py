@@ -1,0 +1,73 @@
+"""A master's figures: what ``spyder status`` and the progress of a crawl show."""
+
+from __future__ import annotations
+
+import msgspec
+
+from spyder.bus.messages import Load
+from spyder.model.records import Books
+from spyder.model.states import ExitCode
+
+
+class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """A worker as ``spyder status`` shows it."""
+
+    worker: str
+    version: str
+    state: str
+    slots: int
+    leased: int
+    pids: tuple[int, ...]
+    load: Load
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """The master as ``spyder status`` shows it."""
+
+    master: str
+    version: str
+    epoch: int
+    project: str
+    state: str  #: starting, running, paused, stopping
+    reason: str  #: of the state, in words
+    elapsed: float  #: seconds since start
+    books: Books
+    is_balanced: bool
+    leased: int
+    active_hosts: int
+    busy_hosts: int
+    pages_per_second: float  #: over the last seconds
+    counts: dict[str, int]
+    workers: tuple[WorkerStatus, ...]
+    cpu: float  #: seconds of the master
+    memory: int  #: bytes of the master, resident
+    store_size: int  #: bytes on disk
+    commits: int
+    stages: dict[str, float]  #: CPU seconds by stage, when measured
+    first_lease: float | None  #: seconds from the master's start to the first lease
+
+
+class Rate:
+    """Events per second over the last few seconds."""
+
+    def __init__(self, *, window: float = 5.0) -> None:
+        self._window = window
+        self._notes: list[tuple[float, int]] = []
+
+    def note(self, at: float, total: int) -> None:
+        """Take the total at a time (monotonic seconds)."""
+        self._notes.append((at, total))
+        while len(self._notes) > 2 and at - self._notes[1][0] >= self._window:
+            self._notes.pop(0)
+
+    def per_second(self) -> float:
+        """The rate, 0 before there are two totals."""
+        if len(self._notes) < 2:
+            return 0.0
+        (first_at, first), (last_at, last) = self._notes[0], self._notes[-1]
+        return (last - first) / max(last_at - first_at, 1e-6)
+
+
+def exit_code(books: Books) -> ExitCode:
+    """What the end of a crawl returns to the shell: an imbalance is never a success."""
+    return ExitCode.OK if books.is_balanced else ExitCode.BOOKS
