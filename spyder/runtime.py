@@ -40,37 +40,6 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return factory
 
 
-class Watch:
-    """Background tasks by name; the first that dies makes :meth:`failed` true and ends the wait of its owner."""
-
-    def __init__(self) -> None:
-        self._tasks: set[asyncio.Task[None]] = set()
-        self.failure: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
-
-    def spawn(self, coroutine: Coroutine[Any, Any, None], *, name: str) -> None:
-        """Start a task that must not die."""
-        task = asyncio.create_task(coroutine, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if task.cancelled():
-            return
-        error = task.exception()
-        if error is not None:
-            _log.error("task %s died: %s: %s", task.get_name(), type(error).__name__, error, exc_info=error)
-            if not self.failure.done():
-                self.failure.set_result(error)
-
-    async def close(self) -> None:
-        """Cancel all tasks and wait until they have ended."""
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
 @contextlib.contextmanager
 def stop_signals(on_stop: Callable[[], None]) -> Iterator[None]:
     """Within it, the first SIGINT or SIGTERM calls *on_stop*, a second one ends the process at once.

@@ -68,7 +68,9 @@ class LimitsSection(Section, frozen=True):
     """When the whole crawl ends although work is left."""
 
     pages: Annotated[CountOrNone, doc("URIs settled, after which no more are fetched; null: no limit")] = None
-    time: Annotated[Seconds | None, doc("seconds of run time; null: no limit")] = None
+    time: Annotated[
+        Seconds | None, doc("seconds that a crawl runs which ends by itself (crawl, --until-done); null: no limit")
+    ] = None
 
 
 class FrontierSection(Section, frozen=True):

@@ -65,7 +65,7 @@ class Fetched(Record, frozen=True, kw_only=True, tag="fetched"):
 
 
 class QuitAck(Record, frozen=True, kw_only=True, tag="quit-ack"):
-    """A worker ended in good order: everything acknowledged, the leases that are left go back."""
+    """A worker ends: the leases that are left go back; what is unacknowledged is fetched again."""
 
     worker: str
     unacknowledged: int = 0  #: outcomes that no master took in time

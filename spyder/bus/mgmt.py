@@ -152,7 +152,7 @@ class Step(Enum):
 
 
 class Membership:
-    """A worker's belonging to a master, from the fetcher's or the extractor's view; times are monotonic seconds."""
+    """A worker's belonging to a master, as its fetcher sees it; times are monotonic seconds."""
 
     def __init__(self, worker: str, *, heartbeat: float, missed: int, master_timeout: float, now: float) -> None:
         self.worker = worker

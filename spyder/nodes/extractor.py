@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from spyder import plugins
@@ -13,7 +14,7 @@ from spyder.bus.mgmt import GREETING_INTERVAL
 from spyder.bus.outcomes import Outbox
 from spyder.bus.sockets import Frames, Poller, Sockets, reachable
 from spyder.contracts import Sink
-from spyder.errors import MessageError
+from spyder.errors import MessageError, SpyderError
 from spyder.model.clock import Clock, StageTimes, cpu_seconds
 from spyder.model.records import Outcome, Page
 from spyder.model.states import ExitCode
@@ -36,6 +37,8 @@ _IDLE = 0.02
 _BATCH_BYTES = 4_000_000
 #: Seconds between attempts to write after the disk refused.
 _DISK_RETRY = 1.0
+#: Milliseconds between looks while the disk is what we wait for.
+_DISK_WAIT = 100
 #: Seconds between figures on the board.
 _FIGURES = 0.25
 
@@ -43,7 +46,8 @@ _FIGURES = 0.25
 class Extractor:
     """One worker's extractor: a blocking loop, one page after the other."""
 
-    def __init__(self, spec: WorkerSpec, *, sockets: Sockets, board: Board, clock: Clock, lifeline: int | None) -> None:
+    def __init__(self, spec: WorkerSpec, *, sockets: Sockets, board: Board, clock: Clock, lifeline: int | None,
+                 pump_log: Callable[[], None] | None = None) -> None:
         self._spec = spec
         self._settings: Settings = spec.read_settings()
         self._bus = self._settings.bus
@@ -51,6 +55,7 @@ class Extractor:
         self._board = board
         self._clock = clock
         self._lifeline = lifeline
+        self._pump_log = pump_log  #: sends log records that were kept until the sink was there
         self._times = StageTimes(enabled=spec.is_profiled)
         self._pages: Codec[Page] = Codec(Page, limit=self._bus.max_message)
         self._from_master: Codec[MasterMessage] = Codec(MasterMessage, limit=self._bus.max_message)
@@ -86,13 +91,21 @@ class Extractor:
         self._board[Cell.PID] = os.getpid()
         self._pull = self._sockets.pull(connect=self._spec.stage_address)
         self._mgmt = self._sockets.subscriber(self._spec.worker.encode(), b"all", connect=self._bus.mgmt_master)
-        self._sink.open()
-        poller = Poller(self._pull, self._mgmt, *(() if self._lifeline is None else (self._lifeline,)))
+        try:
+            self._sink.open()
+        except OSError as error:
+            raise SpyderError(f"outputs can't be opened: {error}") from None
+        signs = [self._mgmt] if self._lifeline is None else [self._mgmt, self._lifeline]
+        everything, all_but_pages = Poller(self._pull, *signs), Poller(*signs)
         while not self._is_done():
-            ready = poller.wait(self._wait_milliseconds())
+            if self._must_wait_for_disk():
+                ready = all_but_pages.wait(_DISK_WAIT)
+            else:
+                ready = everything.wait(self._wait_milliseconds())
             if self._lifeline in ready and self._end_at is None:
                 self._end_by(self._bus.linger)
-                poller.forget(self._lifeline)
+                for poller in (everything, all_but_pages):
+                    poller.forget(self._lifeline)
             self._take_pages()
             self._hear()
             self._publish_if_due()
@@ -192,14 +205,17 @@ class Extractor:
         if not self._is_open:
             if now >= self._next_probe:
                 self._next_probe = now + GREETING_INTERVAL
-                probe = Probe(worker=self._spec.worker, session=self._welcome.session,
-                              sequence=self._outbox.acknowledged, last=self._outbox.next_sequence - 1)
-                self._send([self._to_master.encode(probe)])
+                self._send_probe(self._welcome)
             return
         overdue = self._outbox.overdue(now)
         if overdue:
             _log.info("sending %d batches of outcomes again", len(overdue))
             self._send(overdue)
+
+    def _send_probe(self, welcome: Welcome) -> None:
+        probe = Probe(worker=self._spec.worker, session=welcome.session, sequence=self._outbox.acknowledged,
+                      last=self._outbox.next_sequence - 1)
+        self._send([self._to_master.encode(probe)])
 
     # -- management ----------------------------------------------------------------------------------------------
 
@@ -227,6 +243,8 @@ class Extractor:
         """A new welcome: outcomes go to its address, after a probe has shown that they arrive."""
         old = self._welcome
         if old is not None and old.is_same(welcome):
+            if self._is_open:  # repeated only while no probe of this session has come through
+                self._send_probe(welcome)
             return
         if old is not None and (old.master, old.epoch) != (welcome.master, welcome.epoch):
             self._pipeline.forget_links()  # its frontier may be another one, to which they are new
@@ -257,6 +275,11 @@ class Extractor:
             return 20
         return 200
 
+    def _must_wait_for_disk(self) -> bool:
+        """True while the outputs can't be written and no further page can be taken."""
+        return self._clock.monotonic() < self._retry_disk_at and len(
+            self._finished) >= self._settings.output.sync_pages
+
     def _end_by(self, seconds: float) -> None:
         if self._end_at is None:
             self._end_at = self._clock.monotonic() + seconds
@@ -283,6 +306,8 @@ class Extractor:
             self._next_figures = now + _FIGURES
             self._board[Cell.CPU] = int(cpu_seconds() * 1e6)
             self._board[Cell.MEMORY] = resident_memory()
+            if self._pump_log is not None:
+                self._pump_log()
             self._board[Cell.DROPPED] = self._counts["dropped"]
             if self._spec.is_profiled:
                 self._board.show_stages(self._times.seconds)

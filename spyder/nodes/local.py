@@ -200,7 +200,12 @@ async def _watch(master: Master, observe: Observer) -> None:
 async def _end_with_workers(master: Master, supervisor: Supervisor | None) -> None:
     if supervisor is None:
         return
-    code = await supervisor.wait()
+    try:
+        code = await supervisor.wait()
+    except Exception as error:  # noqa: BLE001  a supervisor that fails leaves no workers: its reason ends the crawl
+        _log.exception("the supervisor failed")
+        master.end(f"all workers ended: {error}")
+        return
     master.end(f"all workers ended ({code.name.lower().replace('_', ' ')})")
 
 

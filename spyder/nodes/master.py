@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import secrets
 from collections import Counter
 from collections.abc import Iterable
 from typing import assert_never
@@ -37,7 +38,7 @@ from spyder.bus.messages import (
 from spyder.bus.mgmt import GREETING_INTERVAL, Peer, PeerState, Roster
 from spyder.bus.outcomes import Delivery, Positions
 from spyder.bus.sockets import Frames, Reader, Sender, Socket, Sockets, bind_push
-from spyder.errors import MessageError, StoreError
+from spyder.errors import BusError, MessageError, StoreError
 from spyder.frontier.frontier import Frontier, SeedReport
 from spyder.model.clock import Clock, StageTimes, cpu_seconds
 from spyder.model.records import CrawlUri
@@ -70,7 +71,7 @@ class Master:
         self._clock = clock
         self._ends_when_done = ends_when_done
         self._times = StageTimes(enabled=is_profiled)
-        self.identity = f"master:{host_name()}:{os.getpid()}"
+        self.identity = f"master:{host_name()}:{os.getpid()}:{secrets.token_hex(4)}"
         self.frontier = open_frontier(settings, clock)
         self._roster = Roster(digests=digests(settings), heartbeat=self._bus.heartbeat, missed=self._bus.missed)
         positions = self.frontier.take_positions()
@@ -97,7 +98,9 @@ class Master:
         self._is_broken = False  #: what is staged can't be trusted
         self._beat_task: asyncio.Task[None] | None = None
         self._stopping = ""
-        self._trouble = ""
+        self._trouble = ""  #: why the frontier can't be written
+        self._retry_at = 0.0  #: monotonic time of the next attempt then
+        self._durable: dict[str, int] = {}  #: positions that a commit holds: what may be acknowledged
         self._started_at = clock.monotonic()
         self._first_lease: float | None = None
         self._counts: Counter[str] = Counter()
@@ -182,8 +185,18 @@ class Master:
 
     def add_seeds(self, urls: Iterable[str]) -> SeedReport:
         """Add seeds durably: when this returns they are in the store."""
-        report = self.frontier.add_seeds(urls)
-        self.frontier.commit()
+        if self._is_broken or self._is_closed or self._trouble:
+            raise StoreError(f"no seeds can be taken now: {self._trouble or 'the master is ending'}")
+        try:
+            report = self.frontier.add_seeds(urls)
+        except Exception as error:
+            self._break(error)
+            raise StoreError(f"the frontier failed: {error}") from error
+        try:
+            self.frontier.commit()
+        except StoreError as error:
+            self._commit_failed(error)
+            raise
         self._turn_soon()
         return report
 
@@ -233,16 +246,29 @@ class Master:
                 _log.error("refused: %s", objection)
             return
         peer = self._roster.get(greeting.worker)
-        if peer is None or peer.has_beaten:
-            if peer is not None:
-                _log.warning("worker %s greets again; its leases go back", greeting.worker)
-                self._part(greeting.worker)
-            peer = self._roster.welcome(greeting, self._clock.monotonic())
-            self._push_number += 1
-            self._push[greeting.worker] = _LeasePipe(*bind_push(self._sockets, self._bus.push, self._push_number))
-            _log.info("worker %s greets: %d slots, version %s", greeting.worker, greeting.slots, greeting.version)
-        self._say_welcome(peer)
-        self._repeat_welcomes_soon()
+        if peer is not None and peer.has_beaten:
+            _log.warning("worker %s greets again; its leases go back", greeting.worker)
+            self._part(greeting.worker)
+            peer = None
+        if peer is None:
+            peer = self._welcome(greeting)
+        if peer is not None:
+            self._say_welcome(peer)
+            self._repeat_welcomes_soon()
+
+    def _welcome(self, greeting: Available) -> Peer | None:
+        """A session and a PUSH socket for a worker; None, and it goes on greeting, while no address is free."""
+        try:
+            pipe = _LeasePipe(*bind_push(self._sockets, self._bus.push, self._push_number + 1))
+        except BusError as error:
+            if greeting.worker not in self._refusals:
+                self._refusals.add(greeting.worker)
+                _log.error("worker %s can't be welcome: %s", greeting.worker, error)
+            return None
+        self._push_number += 1
+        self._push[greeting.worker] = pipe
+        _log.info("worker %s greets: %d slots, version %s", greeting.worker, greeting.slots, greeting.version)
+        return self._roster.welcome(greeting, self._clock.monotonic())
 
     def _say_welcome(self, peer: Peer) -> None:
         self._say(peer.worker.encode(), Welcome(
@@ -275,7 +301,9 @@ class Master:
             self._push[peer.worker].sender.send([self._leases.encode(batch)])
 
     def _take(self, frames: Frames) -> None:
-        """A message on the outcome socket: settle, commit, acknowledge, go on."""
+        """A message on the outcome socket; what can't be settled now is left out, since it comes again."""
+        if self._is_broken or self._trouble:
+            return
         self._times.start()
         try:
             message = self._outcomes.decode(frames[-1])
@@ -341,29 +369,40 @@ class Master:
     def _turn(self) -> None:
         """Commit, acknowledge, lease: the order that the guarantee rests on."""
         self._is_turn_due = False
-        if self._is_closed or self._is_broken:
+        if self._is_closed or self._is_broken or self._clock.monotonic() < self._retry_at:
             return
         self._times.start()
         try:
+            self._commit()
+            self._times.lap("commit")
+            self._acknowledge()
+            if self._stopping:
+                return
+            if not self._is_in_grace():
+                self._lease()
+        except _NotNowError:
+            return
+        except Exception as error:  # noqa: BLE001  half-way through a decision: better an early end than wrong books
+            self._break(error)
+            return
+        self._times.lap("lease")
+        self._end_if_done()
+        self._wake_in_time()
+
+    def _commit(self) -> None:
+        """What time brings is staged with what came in, and committed; after a failure that comes first."""
+        if not self._trouble:
             self.frontier.maintain()
+        try:
             if self.frontier.commit():
                 self._counts["commits"] += 1
         except StoreError as error:
             self._commit_failed(error)
-            return
-        except Exception as error:  # noqa: BLE001  a fault of ours: better an early end than a wrong book
-            self._break(error)
-            return
-        self._trouble = ""
-        self._times.lap("commit")
-        self._acknowledge()
-        if self._stopping:
-            return
-        if not self._is_in_grace():
-            self._lease()
-        self._times.lap("lease")
-        self._end_if_done()
-        self._wake_in_time()
+            raise _NotNowError from error
+        if self._trouble:
+            _log.warning("the frontier can be written again")
+            self._trouble = ""
+            self._turn_soon()
 
     def _commit_failed(self, error: StoreError) -> None:
         """Nothing is acknowledged and nothing leased until a commit succeeds: what workers hold waits with them."""
@@ -372,11 +411,13 @@ class Master:
             _log.error("the frontier can't be written: %s; trying again every %g s, nothing is lost", error,
                        _COMMIT_RETRY)
         self._counts["commits_failed"] += 1
-        self._loop.call_later(_COMMIT_RETRY, self._turn_soon)
+        self._retry_at = self._clock.monotonic() + _COMMIT_RETRY
+        self._wake_in(_COMMIT_RETRY)
 
     def _acknowledge(self) -> None:
         for worker in self._to_acknowledge:
-            self._say(worker.encode(), Ack(epoch=self.frontier.epoch, sequence=self._positions.position(worker)))
+            position = self._durable[worker] = self._positions.position(worker)
+            self._say(worker.encode(), Ack(epoch=self.frontier.epoch, sequence=position))
         self._to_acknowledge.clear()
 
     def _lease(self) -> None:
@@ -423,26 +464,28 @@ class Master:
 
     def _wake_in_time(self) -> None:
         """Have a turn when time alone makes something possible."""
-        if self._wake is not None:
-            self._wake.cancel()
-            self._wake = None
         times = []
         at = self.frontier.next_wake()
         if at is not None and any(peer.slots > self.frontier.held_by(peer.worker) for peer in self._roster.ready()):
             times.append(max(0.0, at - self._clock.now()))
-        if self._settings.limits.time is not None:
+        if self._settings.limits.time is not None and self._ends_when_done and not self._end.done():
             times.append(max(0.0, self._settings.limits.time - self.elapsed))
         if self._survivors:
             times.append(0.05)
-        if times:
-            self._wake = self._loop.call_later(max(0.001, min(times)), self._turn_soon)
+        self._wake_in(max(0.001, min(times)) if times else None)
+
+    def _wake_in(self, seconds: float | None) -> None:
+        if self._wake is not None:
+            self._wake.cancel()
+        self._wake = None if seconds is None else self._loop.call_later(seconds, self._turn_soon)
 
     # -- workers -------------------------------------------------------------------------------------------------
 
     async def _beat(self) -> None:
         """Send heartbeats, repeat acknowledgements, miss those who don't send theirs."""
         while True:
-            acks = {peer.worker: self._positions.position(peer.worker) for peer in self._roster if peer.has_probed}
+            acks = {peer.worker: self._durable[peer.worker] for peer in self._roster
+                    if peer.has_probed and peer.worker in self._durable}
             self._say(_ALL, MasterHeartbeat(master=self.identity, epoch=self.frontier.epoch, acks=acks,
                                             scope=self.frontier.scope_version))
             for peer in self._roster.lost(self._clock.monotonic()):
@@ -465,6 +508,7 @@ class Master:
 
     def _let_go(self, worker: str) -> None:
         pipe = self._push.pop(worker)
+        self._durable.pop(worker, None)
         pipe.sender.close()
         self._sockets.close(pipe.socket, linger=0)
         returned = self.frontier.release(worker)
@@ -510,6 +554,10 @@ class Master:
         return WorkerStatus(worker=peer.worker, version=peer.greeting.version, state=peer.state.name.lower(),
                             slots=peer.slots, leased=self.frontier.held_by(peer.worker), pids=peer.greeting.pids,
                             load=peer.load)
+
+
+class _NotNowError(Exception):
+    """The frontier can't be written now; the turn ends."""
 
 
 class _LeasePipe:

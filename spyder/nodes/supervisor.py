@@ -6,6 +6,7 @@ import asyncio
 import logging
 import sys
 from asyncio.subprocess import PIPE, Process
+from contextlib import suppress
 
 import msgspec
 
@@ -38,6 +39,7 @@ class Supervisor:
         self._tasks: list[asyncio.Task[ExitCode]] = []
         self._is_stopping = False
         self._is_killed = False
+        self._ending = asyncio.Event()
 
     def start(self) -> None:
         """Start all workers."""
@@ -49,21 +51,17 @@ class Supervisor:
         done, _ = await asyncio.wait(self._tasks)  # unlike gather, it leaves them alone when it is cancelled
         return max((task.result() for task in done), default=ExitCode.OK)
 
-    @property
-    def pids(self) -> dict[str, int]:
-        """Process ids by what they are, as ``0/fetcher``."""
-        return {f"{index}/{role}": process.pid for index, group in self._processes.items()
-                for role, process in group.items()}
-
     def stop(self) -> None:
         """Ask all workers for a drained end."""
         self._is_stopping = True
+        self._ending.set()
         for group in self._processes.values():
             _ask_to_end(group)
 
     async def kill(self) -> None:
         """End all workers at once."""
         self._is_stopping = self._is_killed = True
+        self._ending.set()
         for group in self._processes.values():
             for process in group.values():
                 if process.returncode is None:
@@ -77,17 +75,29 @@ class Supervisor:
         while True:
             spec = new_spec(self._settings, folder=self._folder, index=index, is_profiled=self._is_profiled)
             started = loop.time()
-            code, reason = await self._run(index, spec)
+            try:
+                code, reason = await self._run(index, spec)
+            except OSError as error:  # no process can be made now
+                code, reason = ExitCode.ERROR, f"it can't be started: {error}"
+                await self._end_group(index)
             if self._is_stopping or code in _FINAL:
                 return code
             self._report(spec.worker, reason)
             if loop.time() - started > _STABLE_AFTER:
                 delay = self._settings.worker.restart_delay
             _log.error("worker %s died: %s; a new one starts in %.1f s", spec.worker, reason, delay)
-            await asyncio.sleep(delay)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._ending.wait(), delay)
             if self._is_stopping:
                 return code
             delay = min(delay * 2, self._settings.worker.restart_max)
+
+    async def _end_group(self, index: int) -> None:
+        """End what was started of a worker that could not be started whole."""
+        for process in self._processes.pop(index, {}).values():
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
 
     async def _run(self, index: int, spec: WorkerSpec) -> tuple[ExitCode, str]:
         """Both processes of one worker, until the first of them ends; the other one shares its fate."""

@@ -23,13 +23,10 @@ from spyder.errors import SpyderError
 from spyder.model.clock import SystemClock
 from spyder.model.states import ExitCode
 from spyder.nodes.board import Board
+from spyder.nodes.process import pump
 from spyder.nodes.spec import BOTH, EXTRACTOR, FETCHER, WorkerSpec
 
 _log = logging.getLogger(__name__)
-
-#: Seconds between looks whether kept log records can be sent.
-_LOG_PUMP = 0.5
-
 
 def main(role: str) -> int:
     """Run one role until the worker is to end; returns the exit code."""
@@ -59,7 +56,7 @@ def _run(role: str, spec: WorkerSpec, sockets: Sockets, publisher: LogPublisher)
         case "fetcher":
             return runtime.run(_fetch(spec, sockets, board, publisher, lifeline=0))
         case "extractor":
-            return _extract(spec, sockets, board, lifeline=0)
+            return _extract(spec, sockets, board, publisher, lifeline=0)
         case "both":
             return _run_both(spec, sockets, board, publisher)
         case _:
@@ -84,26 +81,22 @@ async def _fetch(spec: WorkerSpec, sockets: Sockets, board: Board, publisher: Lo
 
     if lifeline is not None:
         loop.add_reader(lifeline, pulled)
-    pump = asyncio.create_task(_pump(publisher), name="log pump")
+    pumping = asyncio.create_task(pump(publisher), name="log pump")
     try:
         return await fetcher.run()
     finally:
-        pump.cancel()
+        pumping.cancel()
         if fetcher.reason and not spec.index:  # its siblings end for the same reason: one line is enough
             print(f"spyder: {fetcher.reason}", file=sys.stderr, flush=True)  # noqa: T201  there may be no log sink
 
 
-async def _pump(publisher: LogPublisher) -> None:
-    while True:
-        await asyncio.sleep(_LOG_PUMP)
-        publisher.pump()
-
-
-def _extract(spec: WorkerSpec, sockets: Sockets, board: Board, *, lifeline: int | None) -> ExitCode:
+def _extract(spec: WorkerSpec, sockets: Sockets, board: Board, publisher: LogPublisher, *,
+             lifeline: int | None) -> ExitCode:
     from spyder.nodes.extractor import Extractor  # the fetcher's process has no use for a parser
 
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # its fetcher tells it when no page follows
-    return Extractor(spec, sockets=sockets, board=board, clock=SystemClock(), lifeline=lifeline).run()
+    return Extractor(spec, sockets=sockets, board=board, clock=SystemClock(), lifeline=lifeline,
+                     pump_log=publisher.pump).run()
 
 
 def _run_both(spec: WorkerSpec, sockets: Sockets, board: Board, publisher: LogPublisher) -> ExitCode:
@@ -111,14 +104,23 @@ def _run_both(spec: WorkerSpec, sockets: Sockets, board: Board, publisher: LogPu
     codes: list[ExitCode] = []
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
+    seen, held = os.pipe()  # the extractor's lifeline: the fetcher's end is its sign to end, too
+
     def fetch() -> None:
-        codes.append(runtime.run(_fetch(spec, sockets, board, publisher, lifeline=0)))
+        try:
+            codes.append(runtime.run(_fetch(spec, sockets, board, publisher, lifeline=0)))
+        except SpyderError as error:
+            _log.error("fetcher ends: %s", error)
+            print(f"spyder: {spec.worker}: {error}", file=sys.stderr, flush=True)  # noqa: T201  as in main
+            codes.append(ExitCode.USAGE)
+        finally:
+            os.close(held)
 
     thread = threading.Thread(target=fetch, name="fetcher", daemon=True)
     thread.start()
-    extracted = _extract(spec, sockets, board, lifeline=None)
+    _extract(spec, sockets, board, publisher, lifeline=seen)
     thread.join(timeout=spec.read_settings().bus.linger)
-    return codes[0] if codes else extracted
+    return codes[0] if codes else ExitCode.ERROR
 
 
 def _first_line() -> bytes:

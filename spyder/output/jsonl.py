@@ -43,9 +43,12 @@ class JsonlSink:
             file = path.open("ab+")
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
+            except BlockingIOError:  # another process writes it
                 file.close()
                 continue
+            except OSError:
+                file.close()
+                raise
             try:
                 size = _cut_torn_line(file)
                 if size < self._rotate_size:
