@@ -189,7 +189,7 @@ class Master:
             raise StoreError(f"no seeds can be taken now: {self._trouble or 'the master is ending'}")
         try:
             report = self.frontier.add_seeds(urls)
-        except Exception as error:
+        except Exception as error:  # half of the seeds may be staged
             self._break(error)
             raise StoreError(f"the frontier failed: {error}") from error
         try:

@@ -41,7 +41,7 @@ def main(role: str) -> int:
         code = _run(role, spec, sockets, publisher)
     except SpyderError as error:
         _log.error("%s ends: %s", role, error)
-        print(f"spyder: {spec.worker}: {error}", file=sys.stderr, flush=True)  # noqa: T201  there may be no log sink
+        _tell(f"{spec.worker}: {error}")
         code = ExitCode.USAGE
     runtime.end_hard_after()
     logging.getLogger().removeHandler(publisher)
@@ -87,7 +87,7 @@ async def _fetch(spec: WorkerSpec, sockets: Sockets, board: Board, publisher: Lo
     finally:
         pumping.cancel()
         if fetcher.reason and not spec.index:  # its siblings end for the same reason: one line is enough
-            print(f"spyder: {fetcher.reason}", file=sys.stderr, flush=True)  # noqa: T201  there may be no log sink
+            _tell(fetcher.reason)
 
 
 def _extract(spec: WorkerSpec, sockets: Sockets, board: Board, publisher: LogPublisher, *,
@@ -111,7 +111,7 @@ def _run_both(spec: WorkerSpec, sockets: Sockets, board: Board, publisher: LogPu
             codes.append(runtime.run(_fetch(spec, sockets, board, publisher, lifeline=0)))
         except SpyderError as error:
             _log.error("fetcher ends: %s", error)
-            print(f"spyder: {spec.worker}: {error}", file=sys.stderr, flush=True)  # noqa: T201  as in main
+            _tell(f"{spec.worker}: {error}")
             codes.append(ExitCode.USAGE)
         finally:
             os.close(held)
@@ -121,6 +121,11 @@ def _run_both(spec: WorkerSpec, sockets: Sockets, board: Board, publisher: LogPu
     _extract(spec, sockets, board, publisher, lifeline=seen)
     thread.join(timeout=spec.read_settings().bus.linger)
     return codes[0] if codes else ExitCode.ERROR
+
+
+def _tell(line: str) -> None:
+    """Say why the worker ends to the person who started it: there may be no log sink."""
+    print(f"spyder: {line}", file=sys.stderr, flush=True)  # noqa: T201
 
 
 def _first_line() -> bytes:

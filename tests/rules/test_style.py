@@ -13,7 +13,7 @@ PACKAGE = Path(spyder.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 #: Calls of print outside the command line, by module.
-PRINTS = {"nodes/worker.py": 2}  # its end by an error or a refusal, when there may be no log sink to hear of it
+PRINTS = {"nodes/worker.py": 1}  # its end by an error or a refusal, when there may be no log sink to hear of it
 
 
 def name_of(path: Path) -> str:
