@@ -118,7 +118,7 @@ class Extractor:
     def _take_pages(self) -> None:
         self._times.start()
         for _ in range(_BURST):
-            if len(self._finished) >= self._settings.output.sync_pages or self._finished_bytes >= _BATCH_BYTES:
+            if self._is_batch_full():
                 return
             frames = zsockets.receive(self._pull)
             if frames is None:
@@ -159,7 +159,7 @@ class Extractor:
         if not self._finished:
             return
         now = self._clock.monotonic()
-        is_due = (len(self._finished) >= self._settings.output.sync_pages or self._finished_bytes >= _BATCH_BYTES
+        is_due = (self._is_batch_full()
                   or now - self._first_at >= self._settings.output.sync_interval
                   or now - self._last_page_at >= _IDLE or self._end_at is not None)
         if not is_due or now < self._retry_disk_at:
@@ -270,15 +270,18 @@ class Extractor:
     def _wait_milliseconds(self) -> int:
         """How long to wait for a message at most."""
         if self._finished:
-            return 0 if len(self._finished) >= self._settings.output.sync_pages else int(_IDLE * 1000)
+            return 0 if self._is_batch_full() else int(_IDLE * 1000)
         if self._end_at is not None or not self._is_open:
             return 20
         return 200
 
+    def _is_batch_full(self) -> bool:
+        """True when what is finished is to be made durable before any further page is taken."""
+        return len(self._finished) >= self._settings.output.sync_pages or self._finished_bytes >= _BATCH_BYTES
+
     def _must_wait_for_disk(self) -> bool:
         """True while the outputs can't be written and no further page can be taken."""
-        return self._clock.monotonic() < self._retry_disk_at and len(
-            self._finished) >= self._settings.output.sync_pages
+        return self._clock.monotonic() < self._retry_disk_at and self._is_batch_full()
 
     def _end_by(self, seconds: float) -> None:
         if self._end_at is None:

@@ -11,7 +11,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
 from typing import Any, Self, TypeVar, cast
@@ -253,14 +253,13 @@ class RocksdbStore:
             raise self._reading_failed(error) from None
 
     def size(self) -> int:
-        """Bytes of the table files and of the write-ahead log."""
+        """Bytes of the table files and of the write-ahead log; 0 when somebody has removed the folder."""
         total = 0
-        for path in self._directory.iterdir():
-            if path.suffix in {".sst", ".log"}:
-                try:
-                    total += path.stat().st_size
-                except FileNotFoundError:  # a compaction has just removed it
-                    continue
+        with suppress(FileNotFoundError):
+            for path in self._directory.iterdir():
+                if path.suffix in {".sst", ".log"}:
+                    with suppress(FileNotFoundError):  # a compaction has just removed it
+                        total += path.stat().st_size
         return total
 
     def close(self) -> None:

@@ -609,3 +609,12 @@ def test_given_a_new_folder_when_opened_then_it_takes_few_threads_and_files(tmp_
     if threads:
         assert len(os.listdir("/proc/self/task")) <= threads + 8
     store.close()
+
+
+def test_given_a_folder_that_somebody_removed_when_its_size_is_asked_then_it_is_none(tmp_path: Path) -> None:
+    store = RocksdbStore.open(tmp_path / "frontier", cache=CACHE)
+    assert store.size() > 0
+    shutil.rmtree(tmp_path / "frontier")
+
+    assert store.size() == 0
+    store.close()
