@@ -30,6 +30,7 @@ Seconds = Annotated[float, Meta(ge=0)]
 Count = Annotated[int, Meta(ge=1)]
 CountOrNone = Annotated[int, Meta(ge=0)] | None
 Bytes = Annotated[int, Meta(ge=1)]
+BytesOrNone = Annotated[int, Meta(ge=0)]
 
 
 class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -90,6 +91,9 @@ class FrontierSection(Section, frozen=True):
     page_in: Annotated[Count, doc("URIs of one queue read into memory at a time")] = 128
     cache: Annotated[Bytes, doc("bytes of memory for the store's blocks")] = 33_554_432
     priority: Annotated[str, doc("prioritizer: fifo (first come, first served), or module:Class")] = "fifo"
+    reserve: Annotated[
+        BytesOrNone, doc("bytes of the store's disk that stay free: with less nothing more is fetched; 0: none")
+    ] = 67_108_864
 
 
 class PolitenessSection(Section, frozen=True):
@@ -138,8 +142,12 @@ class RetrySection(Section, frozen=True):
             "truncated": 5.0,
             "http-429": 30.0,
             "http-5xx": 30.0,
+            "worker-died": 5.0,
         }
     )
+    quarantine_after: Annotated[
+        Count, doc("times that a worker died, hung or ran out of memory on a URI before it is quarantined")
+    ] = 3
     factor: Annotated[Annotated[float, Meta(ge=1)], doc("each further retry waits this many times longer")] = 4.0
     max_delay: Annotated[Seconds, doc("seconds before a retry at the most")] = 86_400.0
 
@@ -210,6 +218,9 @@ class OutputSection(Section, frozen=True):
     sync_pages: Annotated[Count, doc("pages that are made durable and reported together at the most")] = 256
     sync_interval: Annotated[Seconds, doc("seconds that a finished page waits for others at the most")] = 0.1
     rotate_size: Annotated[Bytes, doc("bytes after which pages/*.jsonl goes on in a new file")] = 1_073_741_824
+    reserve: Annotated[
+        BytesOrNone, doc("bytes of the outputs' disk that stay free: with less the worker fetches no more; 0: none")
+    ] = 67_108_864
 
 
 class BusSection(Section, frozen=True):
@@ -234,6 +245,7 @@ class BusSection(Section, frozen=True):
     ] = False
     heartbeat: Annotated[Annotated[float, Meta(gt=0)], doc("seconds between heartbeats, both ways")] = 1.0
     missed: Annotated[Count, doc("heartbeats missed after which a peer counts as lost")] = 3
+    max_workers: Annotated[Count, doc("workers that a master welcomes at the most")] = 1000
     master_timeout: Annotated[Seconds, doc("seconds without a master after which a worker ends by itself")] = 300.0
     high_water_mark: Annotated[Count, doc("messages in a socket's pipe")] = 10_000
     max_message: Annotated[Bytes, doc("bytes of one message; a larger one is dropped and counted")] = 67_108_864
@@ -252,6 +264,26 @@ class WorkerSection(Section, frozen=True):
         Seconds, doc("seconds before a dead worker is started anew; doubles up to restart_max")
     ] = 0.5
     restart_max: Annotated[Seconds, doc("seconds")] = 30.0
+    hang_timeout: Annotated[
+        Annotated[float, Meta(gt=0)],
+        doc("seconds without progress after which a worker is killed and started anew; more than a processor's limit"),
+    ] = 60.0
+    memory_soft: Annotated[
+        Bytes | None, doc("bytes of one process; a worker beyond it drains and is replaced; null: no limit")
+    ] = None
+    memory_hard: Annotated[
+        Bytes | None, doc("bytes of one process; a worker beyond it is killed and replaced; null: no limit")
+    ] = None
+    max_pages: Annotated[Count | None, doc("pages after which a worker drains and is replaced; null: never")] = None
+
+
+class MasterSection(Section, frozen=True):
+    """The master's watch over the crawl."""
+
+    watchdog: Annotated[
+        Annotated[float, Meta(gt=0)],
+        doc("seconds with work and free slots in which nothing is settled, after which the log and status say why"),
+    ] = 30.0
 
 
 class ApiSection(Section, frozen=True):
@@ -288,6 +320,7 @@ class Settings(Section, frozen=True):
     output: OutputSection = OutputSection()
     bus: BusSection = BusSection()
     worker: WorkerSection = WorkerSection()
+    master: MasterSection = MasterSection()
     api: ApiSection = ApiSection()
     log: LogSection = LogSection()
 
@@ -467,7 +500,7 @@ def _check(section: str, key: str, value: Any, source: str) -> None:
     if any(not math.isfinite(number) for number in _numbers(checked)):
         raise SettingsError(f"{source}: `{section}.{key}`: expected a finite number; got {value!r}")
     if section == "retry" and isinstance(checked, dict):
-        known = [kind.value for kind in ErrorKind if kind.is_transient]
+        known = [kind.value for kind in ErrorKind if kind.is_transient or kind is ErrorKind.WORKER_DIED]
         for name in checked:
             if name not in known:
                 raise SettingsError(f"{source}: unknown class of error `retry.{key}.{name}`{_nearest(name, known)}")

@@ -7,10 +7,10 @@ from typing import Generic, TypeVar
 import msgspec
 
 from spyder.errors import MessageError
-from spyder.model.records import CrawlUri, FetchNotice, Outcome, Record
+from spyder.model.records import CrawlUri, FetchNotice, HeldLease, Outcome, Record
 
 #: Raised with every change that an older peer would misread; the handshake compares it.
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 
 
 # -- worker to master, management ----------------------------------------------------------------------------------
@@ -25,6 +25,9 @@ class Available(Record, frozen=True, kw_only=True, tag="available"):
     slots: int  #: leases that it can hold
     digests: dict[str, str] = msgspec.field(default_factory=dict)  #: of the shared settings, by section
     pids: tuple[int, ...] = ()  #: fetcher and extractor
+    at: float = 0.0  #: seconds of the worker's own clock: the welcome tells it back
+    held: tuple[HeldLease, ...] = ()  #: begun under an earlier welcome, and not reported yet
+    predecessor: Gone | None = None  #: how the worker ended whose place this one took
 
 
 class WorkerHeartbeat(Record, frozen=True, kw_only=True, tag="heartbeat"):
@@ -36,6 +39,8 @@ class WorkerHeartbeat(Record, frozen=True, kw_only=True, tag="heartbeat"):
     received: int  #: number of the last lease batch that came in order
     slots: int  #: leases that it can hold now; 0 while it can't take any
     load: Load | None = None
+    at: float = 0.0  #: seconds of the worker's own clock: the master tells it back
+    held: int = 0  #: leases of this session that are not reported and acknowledged yet
 
 
 class Load(Record, frozen=True, kw_only=True):
@@ -72,10 +77,11 @@ class QuitAck(Record, frozen=True, kw_only=True, tag="quit-ack"):
 
 
 class Gone(Record, frozen=True, kw_only=True, tag="gone"):
-    """A worker's supervisor says that it died."""
+    """How a worker ended that died or was killed: its supervisor says so, and its successor in every greeting."""
 
     worker: str
     reason: str
+    suspects: tuple[bytes, ...] = ()  #: keys of the URIs that its stages were working on
 
 
 WorkerMessage = Available | WorkerHeartbeat | Fetched | QuitAck | Gone
@@ -92,6 +98,7 @@ class Welcome(Record, frozen=True, kw_only=True, tag="welcome"):
     session: int  #: tells this welcome from earlier ones
     push: str  #: address of the worker's PUSH socket
     outcomes: str  #: address of the master's SUB socket
+    heard: float = 0.0  #: the greeting's time on the worker's clock: from there the right to begin fetches counts
 
     def is_same(self, other: Welcome) -> bool:
         """True for the repetition of one welcome; two masters that began with empty frontiers count alike."""
@@ -112,6 +119,8 @@ class MasterHeartbeat(Record, frozen=True, kw_only=True, tag="heartbeat"):
     epoch: int
     acks: dict[str, int] = msgspec.field(default_factory=dict)
     scope: int = 0  #: grows when seeds widen the scope: links reported before may be worth more now
+    heard: dict[str, float] = msgspec.field(default_factory=dict)  #: ``at`` of each worker's last heartbeat
+    paused: str = ""  #: why no fetch is to begin; empty when all is well
 
 
 class Ack(Record, frozen=True, kw_only=True, tag="ack"):

@@ -31,21 +31,23 @@ class QueuedUri(Record, frozen=True, kw_only=True):
     referrer: str = ""  #: URL of the page that linked here, empty for seeds
     redirects: tuple[str, ...] = ()  #: the chain of URLs that redirected here, oldest first
     is_seed: bool = False  #: a seed, or what a seed redirected to
+    strikes: int = 0  #: workers that died on it
 
 
 class UriRow(Record, frozen=True, kw_only=True):
-    """What the frontier keeps of every URI that it ever accepted."""
+    """What the frontier keeps of every URI that it ever accepted; of one that waits, how its last attempt ended."""
 
     state: UriState
     depth: int = 0
     place: bytes = b""  #: position in its queue or among the due times; empty once settled
     url: str = ""  #: kept once settled; before that it is in the queue's row
     status: int = 0  #: last HTTP status, 0 when there was none
-    reason: str = ""  #: error kind, or the rule that excluded it
+    reason: str = ""  #: last error kind, or why it is excluded or quarantined
     attempt: int = 0  #: fetches that ended in a retry
-    settled_at: float = 0.0  #: wall time, seconds
+    settled_at: float = 0.0  #: wall time of the last outcome, seconds
     referrer: str = ""
-    worker: str = ""  #: identity of the worker that brought the outcome
+    worker: str = ""  #: identity of the worker that brought the last outcome, or died on it
+    strikes: int = 0  #: workers that died on it
 
 
 class HostRow(OwnedRecord, kw_only=True):
@@ -61,6 +63,7 @@ class HostRow(OwnedRecord, kw_only=True):
     waiting: bytes = b""  #: its row in the index of hosts with work, empty when it has none
     in_scope: bool = False  #: a seed's host
     last_error: str = ""  #: kind of the last host trouble
+    spent: int = 0  #: of the budget of its activation
 
 
 class Books(OwnedRecord, kw_only=True):
@@ -140,6 +143,16 @@ class Outcome(Record, frozen=True, kw_only=True):
     retry_after: float = 0.0  #: seconds that the server asked for, 0 when it didn't
     size: int = 0  #: bytes of the decoded body
     links: tuple[Link, ...] = ()
+    attempt: int = 0  #: of the lease: an outcome of an attempt that has ended before counts no more
+
+
+class HeldLease(Record, frozen=True, kw_only=True):
+    """A lease that a worker has begun and not yet reported: told in its greeting, so that the master takes it up."""
+
+    lease: int
+    key: bytes
+    attempt: int = 0
+    is_fetching: bool = True  #: its connection is in use
 
 
 class FetchNotice(Record, frozen=True, kw_only=True):

@@ -42,6 +42,7 @@ class ErrorKind(StrEnum):
     EXTRACT = "extract"  #: our own reading of the page failed
     PROCESSOR = "processor"  #: a user's processor raised
     PROCESSOR_TIMEOUT = "processor-timeout"  #: a user's processor took too long
+    WORKER_DIED = "worker-died"  #: a worker died, hung or ran out of memory on it
 
     @property
     def is_host_trouble(self) -> bool:
@@ -79,4 +80,5 @@ class ExitCode(IntEnum):
     ORPHANED = 4  #: a worker's master stayed away too long
     REFUSED = 5  #: the master refused this worker: version or settings differ
     HARD_DEADLINE = 6  #: a stop took too long and was cut short
+    RETIRED = 7  #: a worker drained to be replaced: its soft memory limit, or its number of pages
     INTERRUPTED = 130  #: stopped by a second signal

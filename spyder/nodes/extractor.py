@@ -20,7 +20,7 @@ from spyder.model.records import Outcome, Page
 from spyder.model.states import ExitCode
 from spyder.model.url import UriIdentity
 from spyder.nodes import processors
-from spyder.nodes.board import Board, Cell
+from spyder.nodes.board import Board, Cell, Note
 from spyder.nodes.pipeline import Pipeline
 from spyder.nodes.spec import WorkerSpec
 from spyder.output.jsonl import JsonlSink
@@ -111,6 +111,7 @@ class Extractor:
             self._publish_if_due()
             self._repeat_if_due()
             self._show_figures()
+            self._board.beat(Cell.EXTRACTOR_BEAT)
         return self._finish()
 
     # -- pages ---------------------------------------------------------------------------------------------------
@@ -136,7 +137,10 @@ class Extractor:
             self._drop("page", error)
             return
         self._times.lap("receive")
+        self._board.write_note(Note.EXTRACTOR, page.uri.key)
         processed = self._pipeline(page, body, now=self._clock.now())
+        self._board.beat(Cell.EXTRACTOR_BEAT)
+        self._board.write_note(Note.EXTRACTOR, b"")
         if processed.record is not None:
             self._sink.write(processed.record, page, body)
         self._times.lap("record")

@@ -164,6 +164,7 @@ class Fetcher:
     async def _beat(self) -> None:
         """Greet until welcome, then send heartbeats; watch for a silent master."""
         while True:
+            self._board.beat(Cell.FETCHER_BEAT)
             now = self._clock.monotonic()
             self._step(self._membership.check(now))
             if not self._membership.is_member and not self._is_quitting:

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from spyder.bus.messages import Gone
 from spyder.settings import Settings, from_tree, host_name, to_tree
 
 #: Which part of a worker a process is.
@@ -23,6 +24,8 @@ class WorkerSpec(msgspec.Struct, frozen=True, kw_only=True):
     index: int  #: of the worker under its supervisor
     settings: dict[str, Any]  #: plain values
     is_profiled: bool = False  #: measure CPU by stage
+    is_careful: bool = False  #: one fetch at a time, so that the URI that a fetcher dies on is known
+    predecessor: Gone | None = None  #: how the worker ended whose place this one takes
 
     @property
     def name(self) -> str:
@@ -52,7 +55,9 @@ class WorkerSpec(msgspec.Struct, frozen=True, kw_only=True):
         return from_tree(self.settings)
 
 
-def new_spec(settings: Settings, *, folder: str, index: int, is_profiled: bool = False) -> WorkerSpec:
+def new_spec(settings: Settings, *, folder: str, index: int, is_profiled: bool = False, is_careful: bool = False,
+             predecessor: Gone | None = None) -> WorkerSpec:
     """A worker with a new boot nonce: ``worker:host:pid.index:nonce``."""
     identity = f"worker:{host_name()}:{os.getpid()}.{index}:{secrets.token_hex(4)}"
-    return WorkerSpec(worker=identity, folder=folder, index=index, settings=to_tree(settings), is_profiled=is_profiled)
+    return WorkerSpec(worker=identity, folder=folder, index=index, settings=to_tree(settings), is_profiled=is_profiled,
+                      is_careful=is_careful, predecessor=predecessor)

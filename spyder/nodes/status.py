@@ -45,6 +45,28 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     commits: int
     stages: dict[str, float]  #: CPU seconds by stage, when measured
     first_lease: float | None  #: seconds from the master's start to the first lease
+    faults: dict[str, int] = msgspec.field(default_factory=dict)  #: by name, every one of :data:`FAULTS`
+    stalled: str = ""  #: why nothing is settled although there is work, as the watchdog found
+    totals: dict[str, int] = msgspec.field(default_factory=dict)  #: ``counts`` over all runs on this frontier
+
+
+#: What only happens when something went wrong, and how often: all of it is zero in a crawl without faults.
+FAULTS = (
+    "fetched_twice",  #: URIs fetched again after a fetch that had ended
+    "outcomes_repeated",  #: outcomes received twice
+    "outcomes_stale",  #: outcomes of URIs that another outcome had settled
+    "outcomes_late",  #: outcomes that settled a URI after their lease had gone back
+    "outcomes_unknown",  #: outcomes of URIs that the frontier does not know
+    "outcome_gaps",  #: batches of outcomes that came out of order
+    "leases_returned",  #: leases taken back from workers that were lost
+    "leases_forgotten",  #: leases taken back from workers that do not know of them
+    "batches_resent",  #: batches of leases sent again
+    "outcomes_resent",  #: batches of outcomes sent again
+    "frames_dropped",  #: messages that a worker or a log publisher gave up
+    "garbage",  #: messages that were none
+    "workers_lost",  #: workers that died, hung, or fell silent
+    "commits_failed",  #: transactions that the store refused
+)
 
 
 class Rate:
