@@ -19,6 +19,11 @@ class BatchLog:
         self._unconfirmed: deque[tuple[LeaseBatch, float]] = deque()
         self.resent = 0  #: batches sent again
 
+    @property
+    def last(self) -> int:
+        """Number of the last batch."""
+        return self._next - 1
+
     def batch(self, uris: Sequence[CrawlUri], now: float) -> LeaseBatch:
         """The next batch; *now* in seconds of a monotonic clock."""
         batch = LeaseBatch(session=self._session, number=self._next, uris=tuple(uris))

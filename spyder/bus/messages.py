@@ -59,6 +59,7 @@ class Load(Record, frozen=True, kw_only=True):
     extractor_memory: int = 0  #: bytes, resident
     trouble: str = ""  #: why it takes nothing, in words
     stages: dict[str, float] = msgspec.field(default_factory=dict)  #: CPU seconds by stage, when measured
+    resent: int = 0  #: batches of outcomes sent again
 
 
 class Fetched(Record, frozen=True, kw_only=True, tag="fetched"):

@@ -46,8 +46,23 @@ class LeaseTable:
         """A new lease of *uri* to *worker*."""
         number = self._next
         self._next += 1
-        lease = Lease(number, uri, host, worker)
-        self._leases[number] = self._by_key[uri.key] = lease
+        lease = self._by_key[uri.key] = self._book(number, uri, host, worker)
+        return lease
+
+    def adopt(self, number: int, uri: QueuedUri, host: ActiveHost, worker: str) -> Lease:
+        """A lease of an earlier welcome, or of an earlier master, that *worker* still works on.
+
+        When another worker has got the URI meanwhile, that one's lease counts; this one takes a slot and a connection.
+        """
+        lease = self._book(number, uri, host, worker)
+        if uri.key in self._by_key:
+            lease.is_superseded = True
+        else:
+            self._by_key[uri.key] = lease
+        return lease
+
+    def _book(self, number: int, uri: QueuedUri, host: ActiveHost, worker: str) -> Lease:
+        lease = self._leases[number] = Lease(number, uri, host, worker)
         held = self._by_worker.get(worker)
         if held is None:
             held = self._by_worker[worker] = {}
@@ -74,6 +89,10 @@ class LeaseTable:
         lease.is_superseded = True
         if self._by_key.get(lease.uri.key) is lease:
             del self._by_key[lease.uri.key]
+
+    def of(self, worker: str) -> list[Lease]:
+        """The leases of *worker*."""
+        return list(self._by_worker.get(worker, {}).values())
 
     def held_by(self, worker: str) -> int:
         """Slots of *worker* that are taken."""

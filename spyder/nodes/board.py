@@ -25,6 +25,7 @@ class Cell(IntEnum):
     FETCHER_BEAT = 11  #: the same of the fetcher, which writes it
     UNREADABLE = 12  #: messages from the fetcher that were no page
     IS_RETIRING = 13  #: 1 when the worker ends to be replaced; written by the fetcher
+    RESENT = 14  #: batches of outcomes sent again
     STAGES = 16  #: microseconds of CPU by stage, in the order of STAGE_NAMES
 
 

@@ -127,7 +127,7 @@ class Pipeline:
         links = self._in_scope(page, view.found) if view is not None and view.found else ()
         self._times.lap("scope")
         outcome = Outcome(lease=uri.lease, key=uri.key, status=page.status, failure=failure, elapsed=page.elapsed,
-                          retry_after=self._retry_after(page), size=len(body), links=links)
+                          retry_after=self._retry_after(page), size=len(body), links=links, attempt=uri.attempt)
         if failure is not None and uri.attempt < self._retry.retries(failure.kind):
             return Processed(outcome=outcome, record=None)
         record = self._record(page, body, failure, view)
