@@ -141,14 +141,14 @@ class Frontier:
             host = lease.host
             host.leased -= 1
             if lease.is_fetched:
-                if not lease.is_superseded:
+                if lease.is_first:
                     self._fetched_before.add(lease.uri.key)
             elif hold:
                 self._silent.add(worker, host, now + hold)
             else:
                 self._connection_freed(lease, 0.0, None, 0.0, now)
                 self._ledger.touch(host.row)  # no outcome will store the delay
-            if not lease.is_superseded:
+            if lease.is_first:
                 returned += 1
                 host.offer(lease.uri)
             if host.home == worker:
@@ -177,7 +177,7 @@ class Frontier:
             host = self._hosts.hold(self._host_row(uri))
             lease = self._leases.adopt(item.lease, uri, host, worker)
             host.leased += 1
-            if not lease.is_superseded:
+            if lease.is_first:
                 host.withdraw(uri.place)
                 self._fetched_before.discard(uri.key)
                 adopted += 1
@@ -229,23 +229,15 @@ class Frontier:
 
     def note_position(self, worker: str, sequence: int) -> None:
         """Stage how far the outcomes of *worker* are settled."""
-        self._ledger.changes.meta[f"worker/{worker}"] = f"{sequence} {self.epoch}".encode()
+        self._ledger.changes.meta[f"worker/{worker}"] = str(sequence).encode()
 
     def forget_position(self, worker: str) -> None:
         """Stage that *worker* will deliver nothing any more."""
         self._ledger.changes.meta[f"worker/{worker}"] = b""
 
     def take_positions(self) -> dict[str, int]:
-        """How far the outcomes of the last master's workers were settled; stages that older ones are forgotten."""
-        positions = {}
-        for name, value in self._store.metas("worker/").items():
-            worker = name.partition("/")[2]
-            sequence, _, epoch = value.decode().partition(" ")
-            if int(epoch) == self.epoch - 1:
-                positions[worker] = int(sequence)
-            else:
-                self.forget_position(worker)
-        return positions
+        """How far the outcomes of earlier masters' workers were settled: of those that may still live."""
+        return {name.partition("/")[2]: int(value) for name, value in self._store.metas("worker/").items()}
 
     # -- what goes out -------------------------------------------------------------------------------------------
 
@@ -400,7 +392,8 @@ class Frontier:
             rest = policy.host_backoff(row.errors, retry_after, self._politeness)
         else:
             row.errors = 0
-            rest = policy.politeness_delay(elapsed, self._politeness)
+            rest = 0.0
+        rest = max(rest, policy.politeness_delay(elapsed, self._politeness))
         row.next_at = max(row.next_at, now + rest)
         self._hosts.offer(host)
 
@@ -436,6 +429,8 @@ class Frontier:
         self._leases.end(lease)
         if lease.is_superseded:
             self._settle_stale(lease.uri, outcome)
+        elif lease.is_second:
+            self._settle_late(worker, outcome, now)
         else:
             self._apply(lease.uri, worker, outcome, now)
         self._hosts.retire_if_empty(lease.host.row)

@@ -14,7 +14,7 @@ EPOCH_SHIFT = 40
 class Lease:
     """One URI in the hands of one worker."""
 
-    __slots__ = ("host", "is_fetched", "is_superseded", "number", "uri", "worker")
+    __slots__ = ("host", "is_fetched", "is_second", "is_superseded", "number", "uri", "worker")
 
     def __init__(self, number: int, uri: QueuedUri, host: ActiveHost, worker: str) -> None:
         self.number = number
@@ -23,6 +23,12 @@ class Lease:
         self.worker = worker
         self.is_fetched = False  #: its connection is free again
         self.is_superseded = False  #: somebody else's late outcome settled the URI
+        self.is_second = False  #: another worker has got the URI meanwhile: whose outcome comes first counts
+
+    @property
+    def is_first(self) -> bool:
+        """True when the URI goes back to its queue with this lease."""
+        return not (self.is_superseded or self.is_second)
 
 
 class LeaseTable:
@@ -52,11 +58,11 @@ class LeaseTable:
     def adopt(self, number: int, uri: QueuedUri, host: ActiveHost, worker: str) -> Lease:
         """A lease of an earlier welcome, or of an earlier master, that *worker* still works on.
 
-        When another worker has got the URI meanwhile, that one's lease counts; this one takes a slot and a connection.
+        When another worker has got the URI meanwhile, both fetch it; this one takes a slot and a connection all the same.
         """
         lease = self._book(number, uri, host, worker)
         if uri.key in self._by_key:
-            lease.is_superseded = True
+            lease.is_second = True
         else:
             self._by_key[uri.key] = lease
         return lease

@@ -52,7 +52,7 @@ _COMMIT_RETRY = 1.0
 _TURN = 256
 #: Seconds that a worker may need to notice that its time is over.
 _ABORT_MARGIN = 0.5
-#: Ends of workers that are remembered, so that one that is reported twice counts once.
+#: Workers that have parted and are remembered, so that old news of them is known as such.
 _BURIED = 1000
 #: Complaints that are said once each; with more, the first are forgotten.
 _COMPLAINTS = 1000
@@ -127,6 +127,7 @@ class Coordinator:
         self._low_disk = ""  #: why nothing more is fetched although the frontier can be written
         self._said_pause = ""
         self._welcomes_again = False
+        self._last_at: OrderedDict[str, float] = OrderedDict()  #: what workers that have parted said last, by their time
         self._complaints: set[str] = set()
         self._dropped = 0  #: frames dropped by workers that have parted
         self._resent = 0  #: batches of outcomes sent again by workers that have parted
@@ -180,10 +181,12 @@ class Coordinator:
             self._port.say(greeting.worker.encode(), Refused(protocol=PROTOCOL_VERSION, reason=objection))
             self._complain(f"refused: {objection}")
             return
-        if greeting.worker in self._buried:  # it was overtaken by the news of its death
-            return
+        if greeting.worker in self._buried or greeting.at < self._last_at.get(greeting.worker, 0.0):
+            return  # it was overtaken, by the news of the worker's death or by what the worker said later
         peer = self._roster.get(greeting.worker)
         if peer is not None and peer.has_beaten:
+            if greeting.at <= peer.at:
+                return
             _log.warning("worker %s greets again; what it had not begun goes back", greeting.worker)
             self._part(greeting.worker)
             peer = None
@@ -343,12 +346,13 @@ class Coordinator:
             return
         self._times.start()
         try:
+            self._await_survivors()
             self._commit()
             self._times.lap("commit")
             self._acknowledge()
             if self.stopping:
                 return
-            if not self._low_disk and not self.is_in_grace():
+            if not self._low_disk and not self.is_in_grace:
                 self._lease()
         except _NotNowError:
             return
@@ -413,15 +417,22 @@ class Coordinator:
             self._port.push(worker, holder.batches.batch(uris, now))
             self.counts["batches"] += 1
 
+    @property
     def is_in_grace(self) -> bool:
         """True while outcomes may still come that workers finished under the last master: first these, then leases."""
+        return bool(self._survivors)
+
+    def _await_survivors(self) -> None:
+        """Wait for the last master's workers no longer once they have delivered, or when they must be dead."""
         if not self._survivors:
-            return False
+            return
         self._survivors = {worker: last for worker, last in self._survivors.items()
                            if last < 0 or self._positions.position(worker) < last}
         if self._clock.monotonic() >= self._grace_until:
+            for worker, last in self._survivors.items():
+                if last < 0:
+                    self.frontier.forget_position(worker)
             self._survivors = {}
-        return bool(self._survivors)
 
     def _end_if_done(self) -> None:
         if not self._ends_when_done:
@@ -471,6 +482,9 @@ class Coordinator:
 
     def _let_go(self, peer: Peer, *, is_lost: bool = True, hold: float = 0.0) -> None:
         self._durable.pop(peer.worker, None)
+        self._last_at[peer.worker] = peer.at
+        while len(self._last_at) > _BURIED:
+            self._last_at.popitem(last=False)
         self._dropped += peer.load.dropped
         self._resent += peer.load.resent
         self._port.close_pipe(peer.worker)
