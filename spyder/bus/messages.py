@@ -105,6 +105,10 @@ class Welcome(Record, frozen=True, kw_only=True, tag="welcome"):
         """True for the repetition of one welcome; two masters that began with empty frontiers count alike."""
         return (self.master, self.epoch, self.session) == (other.master, other.epoch, other.session)
 
+    def is_after(self, other: Welcome) -> bool:
+        """False for a welcome of the same master that is not later than *other*."""
+        return (self.master, self.epoch) != (other.master, other.epoch) or self.session > other.session
+
 
 class Refused(Record, frozen=True, kw_only=True, tag="refused"):
     """The worker can't take part."""

@@ -172,6 +172,7 @@ class Membership:
         self._begin_until = 0.0
         self.paused = ""  #: why the master wants no fetch to begin
         self.welcome: Welcome | None = None
+        self._left: Welcome | None = None  #: the last one that counts no more
         self.reason = ""  #: of a refusal
         self.drain = 0.0  #: seconds, of a quit
 
@@ -206,8 +207,9 @@ class Membership:
         match message:
             case Welcome():
                 self._heard_at = now
-                if self.welcome is not None and message.is_same(self.welcome):
-                    return Step.NOTHING
+                last = self.welcome or self._left
+                if last is not None and not message.is_after(last):
+                    return Step.NOTHING  # repeated, or overtaken
                 self.welcome = message
                 self._allow(message.heard)
                 return Step.JOINED
@@ -250,7 +252,7 @@ class Membership:
         self._heard_at = now
         if self.welcome is None:
             return Step.NOTHING
-        self.welcome = None
+        self._left, self.welcome = self.welcome, None
         return Step.GREETING
 
     def check(self, now: float) -> Step:
@@ -259,6 +261,6 @@ class Membership:
         if silence > self._master_timeout:
             return Step.ORPHANED
         if silence > self._patience and self.welcome is not None:
-            self.welcome = None
+            self._left, self.welcome = self.welcome, None
             return Step.GREETING
         return Step.NOTHING

@@ -57,7 +57,9 @@ class ActiveHosts:
             if row.next_at < rest_until:
                 row.next_at = rest_until
                 self._ledger.touch(row)
-            if len(self._table) < self._settings.active_queues:
+            if not row.queued:  # it was active for a silent worker's fetch alone
+                self._unmark(row)
+            elif len(self._table) < self._settings.active_queues:
                 self._activate(row, has_more=True)
             else:  # active_queues was larger then
                 self._mark(row, _WAITING, row.next_at)

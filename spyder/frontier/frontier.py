@@ -147,7 +147,7 @@ class Frontier:
                 self._silent.add(worker, host, now + hold)
             else:
                 self._connection_freed(lease, 0.0, None, 0.0, now)
-                self._ledger.touch(host.row)  # no outcome will store the delay
+            self._ledger.touch(host.row)  # no outcome will store the delay
             if lease.is_first:
                 returned += 1
                 host.offer(lease.uri)
@@ -188,6 +188,11 @@ class Frontier:
                 self._rest(host.row, 0.0)
         self.counts["leases_adopted"] += adopted
         return adopted
+
+    def rest_hosts(self) -> None:
+        """Stage that every active host rests for a delay: a worker has ended, and nobody knows what it fetched last."""
+        for host in self._hosts:
+            self._rest(host.row, 0.0)
 
     def confirm_end(self, worker: str) -> None:
         """*worker* is known to be dead, or to fetch nothing any more: stages that its connections are free."""
@@ -426,6 +431,7 @@ class Frontier:
         if not lease.is_fetched:
             self._connection_freed(lease, outcome.elapsed, _trouble(outcome), outcome.retry_after, now)
         lease.host.leased -= 1
+        self._ledger.touch(lease.host.row)
         self._leases.end(lease)
         if lease.is_superseded:
             self._settle_stale(lease.uri, outcome)

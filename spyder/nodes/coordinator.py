@@ -265,7 +265,8 @@ class Coordinator:
         if gone.worker in self._buried:
             return
         self._remember_end(gone.worker)
-        self._survivors.pop(gone.worker, None)
+        if self._survivors.pop(gone.worker, 0) < 0:  # it served the last master, and never told this one what it held
+            self.frontier.rest_hosts()
         _log.error("worker %s died: %s; its leases go back", gone.worker, gone.reason)
         self.counts["workers_lost"] += 1
         self._part(gone.worker)
@@ -429,9 +430,11 @@ class Coordinator:
         self._survivors = {worker: last for worker, last in self._survivors.items()
                            if last < 0 or self._positions.position(worker) < last}
         if self._clock.monotonic() >= self._grace_until:
-            for worker, last in self._survivors.items():
-                if last < 0:
-                    self.frontier.forget_position(worker)
+            unheard = [worker for worker, last in self._survivors.items() if last < 0]
+            for worker in unheard:
+                self.frontier.forget_position(worker)
+            if unheard:
+                self.frontier.rest_hosts()
             self._survivors = {}
 
     def _end_if_done(self) -> None:

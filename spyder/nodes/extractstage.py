@@ -221,6 +221,8 @@ class ExtractStage:
             if self._is_open:  # repeated only while no probe of this session has come through
                 self._send_probe(welcome)
             return
+        if old is not None and not welcome.is_after(old):
+            return  # overtaken by a later one
         if old is not None and (old.master, old.epoch) != (welcome.master, welcome.epoch):
             self._pipeline.forget_links()  # its frontier may be another one, to which they are new
         if old is None or old.outcomes != welcome.outcomes:

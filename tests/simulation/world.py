@@ -47,6 +47,7 @@ class World:
                          poison=random.choice([0, 0, 1]), trouble=random.choice([0.0, 0.3]))
         self.is_network_bad = self.intensity > 0 and random.random() < 0.6
         self.fault_until = random.choice([4.0, 10.0, 20.0]) if self.intensity else 0.0
+        self.has_long_fetches = random.random() < 0.2  #: then no worker stands still: its connections would, too
         self.faults = 0
         self.disk = Disk(self)
         self.servers = Servers(self, per_host=self.settings.politeness.per_host, delay=self.settings.politeness.delay)
@@ -249,7 +250,7 @@ class World:
 
     def _stop_worker(self) -> None:
         worker = self._some_worker()
-        if worker is None:
+        if worker is None or self.has_long_fetches:
             return
         self.faults += 1
         process = self.machine.random.choice([worker, worker.extractor])
@@ -318,7 +319,8 @@ class World:
     def fetch_time(self) -> float:
         """Seconds that a fetch takes."""
         random = self.machine.random
-        return random.choice([0.001, 0.01, 0.05, 0.3, 1.5]) * (0.5 + random.random())
+        longest = 20.0 if self.has_long_fetches else 1.5
+        return random.choice([0.001, 0.01, 0.05, 0.3, longest]) * (0.5 + random.random())
 
     def loses_page(self) -> bool:
         """A page that arrives at the extractor damaged: rarer than anything else."""
