@@ -212,6 +212,11 @@ class Sender:
             if self._timer is None:
                 self._timer = asyncio.get_running_loop().call_later(_SEND_RETRY, self._retry)
 
+    @property
+    def is_waiting(self) -> bool:
+        """True while something is kept that the socket does not take."""
+        return bool(self._kept)
+
     def _retry(self) -> None:
         self._timer = None
         while self._kept:

@@ -58,7 +58,7 @@ class LeaseTable:
     def adopt(self, number: int, uri: QueuedUri, host: ActiveHost, worker: str) -> Lease:
         """A lease of an earlier welcome, or of an earlier master, that *worker* still works on.
 
-        When another worker has got the URI meanwhile, both fetch it; this one takes a slot and a connection all the same.
+        When another worker has got the URI meanwhile, both fetch it; this one takes a slot and a connection, too.
         """
         lease = self._book(number, uri, host, worker)
         if uri.key in self._by_key:

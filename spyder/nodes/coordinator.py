@@ -50,6 +50,8 @@ ALL = b"all"
 _COMMIT_RETRY = 1.0
 #: Leases given out in one turn, so that messages get their turn too.
 _TURN = 256
+#: After so many times its patience a worker that gets no leases although it beats is given new sockets.
+_DEAF_AFTER = 3
 #: Seconds that a worker may need to notice that its time is over.
 _ABORT_MARGIN = 0.5
 #: Workers that have parted and are remembered, so that old news of them is known as such.
@@ -127,7 +129,7 @@ class Coordinator:
         self._low_disk = ""  #: why nothing more is fetched although the frontier can be written
         self._said_pause = ""
         self._welcomes_again = False
-        self._last_at: OrderedDict[str, float] = OrderedDict()  #: what workers that have parted said last, by their time
+        self._last_at: OrderedDict[str, float] = OrderedDict()  #: when workers that have parted spoke last
         self._complaints: set[str] = set()
         self._dropped = 0  #: frames dropped by workers that have parted
         self._resent = 0  #: batches of outcomes sent again by workers that have parted
@@ -237,6 +239,12 @@ class Coordinator:
         if peer is None:
             if not self.stopping and message.worker not in self._buried:
                 self._port.say(message.worker.encode(), GreetAgain(epoch=self.frontier.epoch))
+            return
+        if peer.batches.delay(now) > _DEAF_AFTER * self._patience:
+            _log.error("worker %s has got no leases for %.0f s although it lives: it is to greet again", peer.worker,
+                       peer.batches.delay(now))
+            self._part(peer.worker)
+            self._port.say(message.worker.encode(), GreetAgain(epoch=self.frontier.epoch))
             return
         for batch in peer.batches.confirm(message.received, now):
             _log.warning("worker %s did not get batch %d: sending it again", peer.worker, batch.number)

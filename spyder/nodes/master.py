@@ -187,8 +187,11 @@ class Master:
         return pipe.address
 
     def push(self, worker: str, batch: LeaseBatch) -> None:
-        """Send leases to *worker*."""
-        self._pipes[worker].sender.send([self._leases.encode(batch)])
+        """Send leases to *worker*; what the socket still keeps is not sent again."""
+        pipe = self._pipes[worker]
+        if batch.number > pipe.last or not pipe.sender.is_waiting:
+            pipe.last = max(pipe.last, batch.number)
+            pipe.sender.send([self._leases.encode(batch)])
 
     def close_pipe(self, worker: str) -> None:
         """Close the PUSH socket of *worker* and throw away what was queued there."""
@@ -247,6 +250,7 @@ class _LeasePipe:
         self.socket = socket
         self.address = address
         self.sender = Sender(socket)
+        self.last = 0  #: number of the last batch
 
 
 def open_frontier(settings: Settings, clock: Clock) -> Frontier:

@@ -7,8 +7,17 @@ from typing import TYPE_CHECKING
 from simulation.machine import KilledError, Process, ProcessClock
 from simulation.site import Kind
 from spyder import plugins
-from spyder.bus.messages import Ack, Codec, Gone, LeaseBatch, MasterHeartbeat, MasterMessage, OutcomeBatch, OutcomeMessage
-from spyder.bus.messages import WorkerMessage
+from spyder.bus.messages import (
+    Ack,
+    Codec,
+    Gone,
+    LeaseBatch,
+    MasterHeartbeat,
+    MasterMessage,
+    OutcomeBatch,
+    OutcomeMessage,
+    WorkerMessage,
+)
 from spyder.frontier.frontier import Frontier
 from spyder.frontier.prioritizer import FirstComeFirstServed
 from spyder.model.records import CrawlUri, Failure, Link, Outcome, Page, PageRecord

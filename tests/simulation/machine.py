@@ -12,7 +12,7 @@ class KilledError(BaseException):
 
 
 class Process:
-    """Something that runs code at certain times, until it is killed; while it is stopped (SIGSTOP) time passes it by."""
+    """Something that runs code at certain times, until it is killed; while it is stopped, time passes it by."""
 
     def __init__(self, machine: Machine, name: str) -> None:
         self.machine = machine

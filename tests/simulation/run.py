@@ -1,4 +1,4 @@
-"""Simulates crawls for many seeds: ``python tests/simulation/run.py --seeds 100000``; ``--seed N`` tells one's story."""
+"""Simulates crawls: ``python tests/simulation/run.py --seeds 100000``; ``--seed N`` tells the story of one."""
 
 from __future__ import annotations
 

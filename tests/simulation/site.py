@@ -22,7 +22,7 @@ class Site:
 
     def __init__(self, random: Random, *, hosts: int, pages: int, poison: int, trouble: float) -> None:
         urls = [f"http://h{random.randrange(hosts)}.example/{number}" for number in range(pages)]
-        self.kinds = {url: Kind.GOOD for url in urls}
+        self.kinds = dict.fromkeys(urls, Kind.GOOD)
         for url in urls[1:]:
             if random.random() < trouble:
                 self.kinds[url] = random.choice([Kind.MISSING, Kind.SHAKY, Kind.BROKEN, Kind.REDIRECT])
