@@ -238,7 +238,7 @@ class _Asked:
     def _retry_cause(self, row: UriRow, due_at: float) -> Cause:
         kind = kind_of(row.reason)
         if kind is None or not row.attempt:
-            text = f"it is tried again after `{row.reason}`" if row.reason else "it is scheduled"
+            text = f"it is tried again after a worker died on it ({row.reason})" if row.strikes else "it is scheduled"
         else:
             most = max(row.attempt, self._settings.retry.retries(kind))
             text = f"retry {row.attempt:,} of {most:,} after `{kind.value}`"
@@ -282,8 +282,10 @@ class _Asked:
             causes.append(rest)
         activity = self._activity(row)
         if activity is not None and activity.fetching >= self._settings.politeness.per_host:
-            causes.append(Cause(kind="connections", text=f"all {activity.fetching:,} connections to its host are in "
-                                                         "use (politeness.per_host)"))
+            lost = activity.fetching > sum(activity.leases.values())
+            causes.append(Cause(kind="connections", text=(
+                f"all {activity.fetching:,} connections to its host are in use (politeness.per_host)"
+                + (", maybe still by a worker that fell silent" if lost else ""))))
         if row.waiting[_CLASS] == _WAITING and int.from_bytes(row.waiting[_TIME], "big") / 1000 <= self._now:
             before = len(self._store.waiting(self._prefix + _WAITING, row.waiting, _LOOK))
             count = f"{before:,}" if before < _LOOK else f"{_LOOK:,} or more"

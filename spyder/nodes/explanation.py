@@ -11,6 +11,8 @@ from spyder.nodes.inspect import rfc3339
 from spyder.nodes.watchdog import Cause
 from spyder.settings import PolitenessSection
 
+#: Seconds by which two times that mean the same may differ: one is kept in milliseconds.
+_BLUR = 0.5
 #: What each kind of error means.
 ERROR_WORDS = {
     ErrorKind.DNS: "the name of its host has no address",
@@ -98,11 +100,11 @@ def rest_of(row: HostRow, now: float, politeness: PolitenessSection) -> Cause | 
         return None
     if not row.errors:
         kind, text = "delay", "politeness: the delay after its last fetch"
-    elif row.next_at - now > policy.host_backoff(row.errors, 0.0, politeness):  # longer than any back-off of ours
+    elif row.next_at - now > policy.host_backoff(row.errors, 0.0, politeness) + _BLUR:  # more than ours can be
         kind, text = "retry-after", f"the server asked for it (Retry-After) with `{row.last_error}`"
     else:
         kind = "back-off"
-        text = f"back-off after {row.errors:,} x `{row.last_error}`" if row.errors == 1 else (
+        text = f"back-off after `{row.last_error}`" if row.errors == 1 else (
             f"back-off after {row.errors:,} troubles in a row, the last one `{row.last_error}`")
     return Cause(kind=kind, text=f"its host rests: {text}", until=rfc3339(row.next_at))
 

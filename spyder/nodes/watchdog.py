@@ -41,6 +41,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     free: int = 0  #: slots of ready workers that hold no lease
     troubles: dict[str, str] = msgspec.field(default_factory=dict)  #: ready workers that take nothing, and why
     trouble: str = ""  #: why the frontier can't be written
+    low_disk: str = ""  #: why nothing more is fetched although it can be
     held: str = ""  #: why nothing is to be leased although all is well: somebody paused or stops the crawl
     is_limit_reached: bool = False  #: ``limits.pages`` forbids further leases
     is_in_grace: bool = False  #: outcomes of the last master's workers come first
@@ -250,6 +251,8 @@ def blockade(progress: Progress) -> Cause | None:
     """What keeps the whole crawl from leasing anything, the gravest first; None when nothing does."""
     if progress.trouble:
         return Cause(kind="disk", text=f"the frontier can't be written: {progress.trouble}")
+    if progress.low_disk:
+        return Cause(kind="disk", text=f"nothing more is fetched: {progress.low_disk}")
     if progress.held:
         return Cause(kind="held", text=f"the crawl is held: {progress.held}")
     if progress.is_limit_reached:

@@ -72,6 +72,8 @@ def held(worker="w", leases=3, oldest=0.0):
 
 @pytest.mark.parametrize(("figures", "details", "words"), [
     ({"trouble": "no space left on device"}, None, "the frontier can't be written: no space left on device"),
+    ({"low_disk": "3 MB are free, less than frontier.reserve"}, None,
+     "nothing more is fetched: 3 MB are free, less than frontier.reserve"),
     ({"workers": 0, "ready": 0, "free": 0}, None, "no worker is there: `spyder start worker` starts one"),
     ({"workers": 0, "ready": 0, "free": 0, "returned": 7}, None,
      "no worker is there: `spyder start worker` starts one; 7 leases came back from workers that are lost"),
