@@ -164,8 +164,8 @@ class _Asked:
         name = scoping.name_of(host_of(href))
         if name is None or self._is_in_scope(name):
             return "", ""
-        names = dict.fromkeys(scoping.name_of(row.name) or "" for row in islice(self._hosts(), _NAMES))
-        inside = [name for name in names if self._is_in_scope(name)]
+        names = dict.fromkeys(scoping.name_of(row.name) or "" for row in self._hosts())
+        inside = sorted(name for name in names if self._is_in_scope(name))
         shown = ", ".join(inside[:_SHOWN]) + (f" and {len(inside) - _SHOWN:,} more" if len(inside) > _SHOWN else "")
         what = "its host" if scoping.mode == "host" else "its registered domain"
         return scoping.mode, (f"{what} {name} is none of the seeds' (scope.mode is {scoping.mode})"
@@ -192,15 +192,15 @@ class _Asked:
                 summary = "waits for its time"
                 waits, next_at = self._waits_for_time(row, host)
             case UriState.DONE:
-                summary = f"done, with status {row.status}"
+                summary = f"its answer had status {row.status}"
             case UriState.FAILED:
-                summary = f"failed{_tries(row)}: {words_of(row.reason)}"
+                summary = f"{_tries(row)}: {words_of(row.reason)}"
                 advice = f"`spyder requeue {href}` has it tried again"
             case UriState.EXCLUDED:
-                summary = f"excluded by a rule: {words_of(row.reason)}"
+                summary = f"a rule keeps it out: {words_of(row.reason)}"
                 advice = f"`spyder requeue {href}` has it tried once the rule admits it"
             case UriState.QUARANTINED:
-                summary = f"quarantined after {row.strikes:,} strikes: {words_of(row.reason)}"
+                summary = f"set aside after {row.strikes:,} strikes: {words_of(row.reason)}"
                 advice = f"`spyder requeue {href}` has it tried again"
             case _:
                 assert_never(row.state)
@@ -229,7 +229,7 @@ class _Asked:
 
     def _waits_for_time(self, row: UriRow, host: HostRow | None) -> tuple[list[Cause], float]:
         """The same of a URI that is scheduled: then it joins the end of its host's queue."""
-        due_at = int.from_bytes(row.place[_DUE_TIME], "big") / 1000
+        due_at = _due_at(row.place)
         causes = [self._retry_cause(row, due_at), *self._crawl_causes()]
         if host is not None:
             causes.extend(cause for cause in self._host_causes(host) if cause.until)
@@ -309,14 +309,22 @@ class _Asked:
         leased = sum(leases.values())
         first = next((uri for uri in self._store.queue(row.key, b"", min(_LOOK, leased + 1))
                       if not self._is_leased(uri.key)), None)
-        waits = [*self._crawl_causes(), *self._host_causes(row)] if first is not None else []
+        retries = [uri for uri in self._store.due(self._prefix + b"\xff" * 6, _LOOK) if uri.key.startswith(row.key)]
+        waits, next_at = [], 0.0
+        if first is not None:
+            waits = [*self._crawl_causes(), *self._host_causes(row)]
+            next_at = self._next_at(waits, row)
+        elif retries:
+            first, next_at = retries[0], _due_at(retries[0].place)
+            text = "its next retry waits for its time" if len(retries) > 1 else "its only retry waits for its time"
+            waits = [Cause(kind="retry", text=text, until=rfc3339(next_at)), *self._crawl_causes()]
         return HostAnswer(
-            host=row.name, key=row.key.hex(), queued=max(0, row.queued - leased), leased=leased, settled=row.settled,
-            failed=row.failed, is_active=activity is not None or (
+            host=row.name, key=row.key.hex(), queued=max(0, row.queued - leased), leased=leased,
+            scheduled=len(retries), settled=row.settled, failed=row.failed, is_active=activity is not None or (
                 self._live is None and row.waiting[_CLASS] not in {b"", _WAITING}),
             spent=row.spent, budget=self._settings.frontier.queue_budget, errors=row.errors, last_error=row.last_error,
-            leases=leases, waits=tuple(waits), next_url=first.url if first is not None else "",
-            next_at=rfc3339(self._next_at(waits, row)) if first is not None else "")
+            leases=leases, waits=tuple(waits), next_at=rfc3339(next_at),
+            next_url=first.url if first is not None else "")
 
     # -- which host -----------------------------------------------------------------------------------------------
 
@@ -331,7 +339,7 @@ class _Asked:
             if row is not None:
                 return row
         first = next(iter(spellings))
-        names = [row.name for row in islice(self._hosts(), _NAMES)]
+        names = [row.name for row in self._hosts()]
         same = [known for known in names if known.rpartition(":")[0] == first]
         if len(same) == 1:
             return self.find_host(same[0])
@@ -365,7 +373,12 @@ def _project(store: FrontierStore, name: str) -> tuple[str, int]:
     return found, known[found]
 
 
+def _due_at(place: bytes) -> float:
+    """The wall time that the place of a scheduled URI tells."""
+    return int.from_bytes(place[_DUE_TIME], "big") / 1000
+
+
 def _tries(row: UriRow) -> str:
     """How often a failed URI was tried, and the status of the last answer."""
-    tries = f" after {row.attempt + 1:,} tries" if row.attempt else ""
-    return f"{tries} with status {row.status}" if row.status else tries
+    tries = f"tried {row.attempt + 1:,} times" if row.attempt else "tried once"
+    return f"{tries}, the answer had status {row.status}" if row.status else tries

@@ -44,6 +44,7 @@ class HostAnswer(msgspec.Struct, frozen=True, kw_only=True):
     key: str  #: hexadecimal
     queued: int  #: URIs that wait, without leased ones
     leased: int
+    scheduled: int  #: retries of it, as far as they are among the first thousand of all hosts
     settled: int
     failed: int  #: of the settled ones
     is_active: bool  #: in memory, so that its turn may come
