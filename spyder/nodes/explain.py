@@ -29,8 +29,9 @@ from spyder.settings import Settings
 
 #: Rows of a queue, or of the index of hosts with work, that are counted at the most: a running master waits meanwhile.
 _LOOK = 1000
-#: Names of hosts that are looked through for one that was not found by its key.
-_NAMES = 5000
+#: Names of hosts that are looked through for one that was not found by its key: by a master that waits meanwhile
+#: (a tenth of a second), and by a process of its own.
+_NAMES_LIVE, _NAMES = 1000, 20_000
 #: Names shown in a line.
 _SHOWN = 5
 #: In the key of a host's entry in the index of hosts with work: waiting for a place (see ``frontier/active.py``).
@@ -351,7 +352,7 @@ class _Asked:
 
     def _hosts(self) -> list[HostRow]:
         """The project's hosts that are looked through for a name."""
-        rows = islice(self._store.iterate_hosts(), _NAMES)
+        rows = islice(self._store.iterate_hosts(), _NAMES if self._live is None else _NAMES_LIVE)
         return [row for row in rows if row.key.startswith(self._prefix)]
 
     def _host_row(self, key: bytes) -> HostRow | None:
