@@ -6,6 +6,7 @@ a restart finds them at once; the others sort by the time from which they may be
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from spyder.frontier.hosts import ActiveHost, HostTable
@@ -91,6 +92,18 @@ class ActiveHosts:
         if not self._more_waiting:
             return at
         return self._next_waiting_at if at is None else min(at, self._next_waiting_at)
+
+    def resting(self, now: float, limit: int) -> tuple[Counter[str], bool]:
+        """Hosts with queued URIs whose time has not come, by the kind of their last trouble (empty: only the delay).
+
+        At the most *limit* of those that wait in the index are looked at; True when there are more.
+        """
+        start = self._ledger.prefix + _WAITING + sortable_time(now)
+        entries = self._ledger.store.waiting(start, self._ledger.prefix + _END, limit + 1)
+        rows = [host.row for host in self._table if host.row.queued]
+        rows.extend(self._ledger.hosts([host for _, host in entries[:limit]]))
+        return (Counter(row.last_error if row.errors else "" for row in rows if row.next_at > now),
+                len(entries) > limit)
 
     # -- in and out of memory ------------------------------------------------------------------------------------
 

@@ -175,7 +175,7 @@ class Frontier:
             if uri is None:
                 continue
             host = self._hosts.hold(self._host_row(uri))
-            lease = self._leases.adopt(item.lease, uri, host, worker)
+            lease = self._leases.adopt(item.lease, uri, host, worker, self._clock.now())
             host.leased += 1
             if lease.is_first:
                 host.withdraw(uri.place)
@@ -355,6 +355,27 @@ class Frontier:
         """What *worker* holds."""
         return self._leases.of(worker)
 
+    def lease_of(self, key: bytes) -> Lease | None:
+        """The lease of the URI *key*, if it has one."""
+        return self._leases.holder_of(key)
+
+    def leases_at(self, host: ActiveHost) -> Counter[str]:
+        """Leases of a host's URIs by worker: for people, it looks at all leases."""
+        return Counter(lease.worker for lease in self._leases if lease.host is host)
+
+    def active_host(self, key: bytes) -> ActiveHost | None:
+        """The host with this key, if it is in memory."""
+        return self._hosts.get(key)
+
+    def resting_hosts(self, limit: int) -> tuple[Counter[str], bool]:
+        """What :meth:`ActiveHosts.resting` says of this moment."""
+        return self._hosts.resting(self._clock.now(), limit)
+
+    @property
+    def store(self) -> FrontierStore:
+        """The store, to be read."""
+        return self._store
+
     def store_size(self) -> int:
         """Bytes that the store takes."""
         return self._store.size()
@@ -374,7 +395,7 @@ class Frontier:
     # -- leasing and politeness ----------------------------------------------------------------------------------
 
     def _grant(self, uri: QueuedUri, host: ActiveHost, worker: str, now: float) -> Grant:
-        lease = self._leases.grant(uri, host, worker)
+        lease = self._leases.grant(uri, host, worker, now)
         host.home = worker
         host.leased += 1
         host.fetching += 1

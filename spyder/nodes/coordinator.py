@@ -561,6 +561,16 @@ class Coordinator:
     # -- what can be asked ---------------------------------------------------------------------------------------
 
     @property
+    def roster(self) -> Roster:
+        """All workers that are welcome."""
+        return self._roster
+
+    @property
+    def low_disk(self) -> str:
+        """Why nothing more is fetched although the frontier can be written; empty when all is well."""
+        return self._low_disk
+
+    @property
     def elapsed(self) -> float:
         """Seconds since start."""
         return self._clock.monotonic() - self._started_at

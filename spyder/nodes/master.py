@@ -20,6 +20,9 @@ from spyder.model.clock import Clock, StageTimes, cpu_seconds
 from spyder.model.scoping import HostScoping
 from spyder.model.url import UriIdentity
 from spyder.nodes.coordinator import Coordinator
+from spyder.nodes.explain import explain
+from spyder.nodes.explanation import Explanation
+from spyder.nodes.liveview import LiveView
 from spyder.nodes.status import Rate, Status
 from spyder.runtime import resident_memory, settle_memory
 from spyder.settings import Settings, host_name
@@ -61,6 +64,7 @@ class Master:
         self._is_closed = False
         self._beat_task: asyncio.Task[None] | None = None
         self._rate = Rate()
+        self._view = LiveView(self._core, settings, clock)
 
     # -- start and end -------------------------------------------------------------------------------------------
 
@@ -163,6 +167,7 @@ class Master:
         while True:
             self._core.beat()
             self._rate.note(self._clock.monotonic(), self.frontier.counts["fetches"])
+            self._view.watch()
             await asyncio.sleep(self._bus.heartbeat / 2)
 
     def _task_ended(self, task: asyncio.Task[None]) -> None:
@@ -240,7 +245,16 @@ class Master:
             counts=dict(sorted((frontier.counts + core.counts).items())), faults=core.faults(),
             totals=frontier.totals(), workers=core.worker_statuses(), cpu=cpu_seconds(), memory=resident_memory(),
             store_size=frontier.store_size(), commits=core.counts["commits"], stages=dict(self._times.seconds),
-            first_lease=core.first_lease)
+            first_lease=core.first_lease, stalled=self._view.stalled)
+
+    def explain(self, text: str) -> Explanation:
+        """What ``spyder explain`` says of a URL or a host.
+
+        Raises :class:`spyder.errors.UrlError` when *text* is neither, :class:`spyder.errors.SpyderError` for a host
+        that nobody knows.
+        """
+        return explain(text, store=self.frontier.store, settings=self._settings, now=self._clock.now(),
+                       live=self._view)
 
 
 class _LeasePipe:

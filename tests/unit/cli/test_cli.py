@@ -38,6 +38,7 @@ def test_every_command_has_help(name):
     ["seed"], ["seed", "--file", "nope"], ["seed", "--file", "bytes"], ["seed", "--file", "."],
     ["settings", "--check", "wrong.yaml"], ["settings", "--check", "misspelt.yaml"],
     ["frontier", "dump", ".", "--state", "leased"],
+    ["explain"], ["explain", "http://["], ["explain", "a b"], ["explain", "h", "i"],
 ], ids=" ".join)
 def test_mistakes_get_one_line_and_exit_2(arguments, mistakes):
     result = CliRunner().invoke(main, arguments)
@@ -49,7 +50,9 @@ def test_mistakes_get_one_line_and_exit_2(arguments, mistakes):
 @pytest.mark.parametrize("arguments", [
     ["status", "--output", "nope"], ["stop", "--output", "nope"], ["seed", "h", "--output", "nope"],
     ["frontier", "ls", "nope"], ["frontier", "ls", "file"], ["frontier", "dump", "."], ["frontier", "show", ".", "h"],
-    ["init", "file"], ["status", "--settings", "dead.yaml"], ["status", "--settings", "nohost.yaml"],
+    ["explain", "h", "--output", "nope"], ["explain", "h", "--output", "file"], ["explain", "h", "--output", "."],
+    ["explain", "h", "--settings", "dead.yaml"], ["init", "file"], ["status", "--settings", "dead.yaml"],
+    ["status", "--settings", "nohost.yaml"],
 ], ids=" ".join)
 def test_what_is_not_there_gets_one_line_and_exit_1(arguments, mistakes):
     result = CliRunner().invoke(main, arguments)
