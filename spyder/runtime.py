@@ -19,6 +19,8 @@ T = TypeVar("T")
 
 #: Seconds after which a process that can't finish its own end is ended hard.
 HARD_EXIT_AFTER = 10.0
+#: Seconds that stores, files and killed processes may take to be closed and gone at the end of a node.
+CLOSE_WITHIN = 30.0
 #: Seconds that the line which says so may take.
 _TO_SAY_SO = 1.0
 #: ``timer_create(2)``: a clock that never goes back, and a function as what is to happen.
