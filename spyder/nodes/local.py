@@ -30,6 +30,7 @@ _log = logging.getLogger(__name__)
 _TICK = 0.25
 #: Seconds that a crawl goes on before its API is served: its library takes a while to import, fetches go first.
 _API_DELAY = 0.2
+
 Observer = Callable[[Status], None]
 Announce = Callable[[str], None]  #: takes a line for the person who started the process
 

@@ -42,7 +42,7 @@ class Kill(NamedTuple):
     """The worker is to be ended at once."""
 
     reason: str  #: in words that go on from the worker's name
-    stage: str = ""  #: which stage is to blame; empty: none, and so no page either
+    process: str = ""  #: which process is to blame; empty: none, and so no page either
 
 
 class Retire(NamedTuple):
@@ -94,8 +94,9 @@ class Watch:
                 self._beats[stage] = beat
                 self._moved[stage] = self._lived
             elif self._lived - self._moved[stage] >= limit:
+                process = BOTH if BOTH in seen.memory else stage  # where both are one, either may hold the other up
                 what = "made no progress for" if beat else "did not start within"
-                return Kill(f"its {stage} {what} {limit:g} s (worker.hang_timeout)", stage)
+                return Kill(f"its {_name(process)} {what} {limit:g} s (worker.hang_timeout)", process)
         return None
 
     def _size(self, seen: Look) -> Kill | None:
@@ -188,9 +189,9 @@ def judge(codes: Mapping[str, int], *, notes: Mapping[str, bytes], is_finished: 
 
 def killed(kill: Kill, *, notes: Mapping[str, bytes]) -> Death | Retired:
     """What the end of a worker means that had to be killed; *notes* are the URIs by stage, read after its death."""
-    if not kill.stage:
+    if not kill.process:
         return Retired(cut_short=kill.reason)
-    stages = _stages(kill.stage)
+    stages = _stages(kill.process)
     return Death(code=ExitCode.ERROR, reason=kill.reason, stages=stages, suspects=suspects(stages, notes))
 
 
