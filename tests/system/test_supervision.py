@@ -172,22 +172,59 @@ def test_a_crashed_fetcher_is_followed_by_a_careful_one_until_that_has_lived_thr
     assert sum(hits.values()) - PAGES <= SLOTS
 
 
+#: Makes the HTTP client of every fetcher's process crash at the end of one page's transfer, among others under way.
+CRASHING_CLIENT = f'''
+import sys
+
+if "fetcher" in sys.orig_argv:
+    import ctypes
+
+    from spyder.fetch.transport import Transport
+
+    fetch = Transport.fetch
+
+    def crashing(self, uri, on_done):
+        def done(page, body):
+            if uri.url.endswith("{POISON}"):
+                ctypes.string_at(0)
+            on_done(page, body)
+
+        fetch(self, uri, done)
+
+    Transport.fetch = crashing
+'''
+
+
+def test_a_page_that_crashes_the_http_client_is_found_by_careful_workers_and_set_aside(project: Path) -> None:
+    (project / "sitecustomize.py").write_text(CRASHING_CLIENT)
+    path = os.pathsep.join(filter(None, (str(project), os.environ.get("PYTHONPATH"))))
+    with LocalSite(pages=PAGES, hosts=1, links=6) as site:
+        crawl(*site.seeds, "--per-host", "8", "--settings", _settings(project), output=project / "c", cwd=project,
+              environ={"PYTHONPATH": path})
+        hits = site.hits()
+    deaths = _logged(project, "its fetcher was ended by signal 11 (SIGSEGV); a new one starts")
+    assert 1 + STRIKES <= len(deaths) <= 2 * STRIKES, "each strike is found alone, after a death in a crowd at most"
+    assert states(project / "c") == {"done": PAGES - 1, "quarantined": 1}
+    poison = next(url for url in site.urls() if url.endswith(POISON))
+    assert set(hits) == site.urls() and hits[poison] == len(deaths)
+
+
 def test_a_frozen_fetcher_is_replaced_and_frozen_time_of_all_does_not_count(project: Path) -> None:
     pages = 400
-    with LocalSite(pages=pages, hosts=1, links=6, latency=0.1) as site:
-        with _crawling(site, _settings(project), project) as command:
-            wait_until(lambda: site.report().requests >= 10, "the first pages")
-            os.killpg(command.process.pid, signal.SIGSTOP)
-            time.sleep(HANG + 2)
-            os.killpg(command.process.pid, signal.SIGCONT)
-            requests = site.report().requests
-            wait_until(lambda: site.report().requests > requests + 20, "the crawl to go on")
-            assert _logged(project, " died: ") == []
-            frozen = command.children("fetcher")
-            os.kill(frozen[0], signal.SIGSTOP)
-            wait_until(lambda: _logged(project, f"its fetcher made no progress for {HANG:g} s"), "its death")
-            wait_until(lambda: command.children("fetcher") not in ([], frozen), "its successor")
-            command.succeed()
+    with (LocalSite(pages=pages, hosts=1, links=6, latency=0.1) as site,
+          _crawling(site, _settings(project), project) as command):
+        wait_until(lambda: site.report().requests >= 10, "the first pages")
+        os.killpg(command.process.pid, signal.SIGSTOP)
+        time.sleep(HANG + 2)
+        os.killpg(command.process.pid, signal.SIGCONT)
+        requests = site.report().requests
+        wait_until(lambda: site.report().requests > requests + 20, "the crawl to go on")
+        assert _logged(project, " died: ") == []
+        frozen = command.children("fetcher")
+        os.kill(frozen[0], signal.SIGSTOP)
+        wait_until(lambda: _logged(project, f"its fetcher made no progress for {HANG:g} s"), "its death")
+        wait_until(lambda: command.children("fetcher") not in ([], frozen), "its successor")
+        command.succeed()
     assert len(_logged(project, "; a new one starts in")) == 1
     assert states(project / "c") == {"done": pages}
 
