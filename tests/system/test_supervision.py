@@ -60,6 +60,11 @@ def leak(page):
     kept.append(b"x" * 1_000_000)
 
 
+def work_long(page):
+    if is_poison(page):
+        time.sleep({HANG * 0.6})
+
+
 def start_others(page):
     if not kept:
         kept.append(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], stdout=subprocess.DEVNULL,
@@ -78,7 +83,7 @@ def _settings(project: Path, processor: str = "", *, timeout: float = 0.0, stage
     lines = [f"bus: {{heartbeat: 0.5, stage: '{stage}'}}", f"worker: {worker}".replace("'", ""),
              f"retry: {{quarantine_after: {STRIKES}, delay: {{worker-died: 0.1}}}}"]
     if processor:
-        lines.append(f"processors: [{{use: 'mine:{processor}', timeout: {timeout}}}]")
+        lines.append(f"processors: {[{'use': f'mine:{name}', 'timeout': timeout} for name in processor.split()]}")
     path = project / "s.yaml"
     path.write_text("\n".join(lines) + "\n")
     return str(path)
@@ -238,6 +243,14 @@ def test_workers_of_a_dead_supervisor_end_although_one_hangs_in_native_code(proj
         command.signal(signal.SIGKILL)
         command.process.wait()
         wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in orphans), "the orphans' end", 30)
+
+
+def test_processors_that_work_long_but_within_their_limits_do_not_hang(project: Path) -> None:
+    with LocalSite(pages=20, hosts=1, links=6) as site:
+        crawl(*site.seeds, "--settings", _settings(project, "work_long work_long work_long", timeout=HANG * 0.9),
+              output=project / "c", cwd=project)
+    assert _logged(project, " died: ") == []
+    assert states(project / "c") == {"done": 20}
 
 
 def test_what_a_processor_starts_does_not_keep_its_worker_from_its_end(project: Path) -> None:
