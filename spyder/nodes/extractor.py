@@ -56,7 +56,7 @@ class Extractor:
         self._next_figures = 0.0
         output = Path(settings.output.directory)
         self._stage = ExtractStage(
-            spec, port=self, pipeline=_build_pipeline(settings, self._times),
+            spec, port=self, pipeline=_build_pipeline(settings, self._times, lambda: board.beat(Cell.EXTRACTOR_BEAT)),
             sink=JsonlSink(output / "pages", name=f"pages-{host_name()}", rotate_size=settings.output.rotate_size),
             spool=Spool(output / "outbox", name=spec.name, limit=self._bus.max_message),
             board=board, clock=clock, times=self._times)
@@ -157,10 +157,11 @@ class Extractor:
                 self._board.show_stages(self._times.seconds)
 
 
-def _build_pipeline(settings: Settings, times: StageTimes) -> Pipeline:
+def _build_pipeline(settings: Settings, times: StageTimes, on_step: Callable[[], None]) -> Pipeline:
     identity = UriIdentity(plugins.find("canonical", settings.frontier.canonical),
                            plugins.find("assignment", settings.frontier.assignment))
-    return Pipeline(settings, identity=identity, stages=processors.build(settings.processors), times=times)
+    return Pipeline(settings, identity=identity, stages=processors.build(settings.processors), times=times,
+                    on_step=on_step)
 
 
 def _seconds(frame: bytes, *, default: float) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from base64 import b32encode
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 
@@ -63,7 +63,7 @@ class Pipeline:
     """The extractor's work on one page; everything it needs comes from the settings and two policies."""
 
     def __init__(self, settings: Settings, *, identity: UriIdentity, stages: Sequence[processors.Stage],
-                 times: StageTimes) -> None:
+                 times: StageTimes, on_step: Callable[[], None] = lambda: None) -> None:
         self._settings = settings
         self._extract = settings.extract
         self._retry = settings.retry
@@ -75,6 +75,7 @@ class Pipeline:
         self._recent: dict[str, int] = {}  #: least depth at which a link was last judged: most links need no more
         self._html = frozenset(settings.extract.content_types)
         self._times = times
+        self._on_step = on_step  #: called between processors: there is progress
         self._now = 0.0
 
     def forget_links(self) -> None:
@@ -102,7 +103,7 @@ class Pipeline:
                                   detail=f"more than fetch.max_redirects ({self._settings.fetch.max_redirects})")
                 view.drop_links()
             elif self._stages and page.status < 300:
-                failure = processors.run(self._stages, view)
+                failure = processors.run(self._stages, view, on_step=self._on_step)
                 unwritable = _unwritable(view)  # whatever failed before: the record is written all the same
                 failure = failure or unwritable
                 self._times.lap("processors")
