@@ -21,6 +21,7 @@ from rocksdict import (
     BlockBasedIndexType,
     BlockBasedOptions,
     Cache,
+    Checkpoint,
     DBCompressionType,
     DBRecoveryMode,
     Options,
@@ -35,7 +36,7 @@ from spyder.errors import StoreError, StoreInUseError
 from spyder.model.records import HostRow, QueuedUri, UriRow
 from spyder.model.states import UriState
 from spyder.model.url import HOST_BYTES, PROJECT_BYTES
-from spyder.stores import rows
+from spyder.stores import copies, rows
 
 logger = logging.getLogger(__name__)
 
@@ -221,6 +222,18 @@ class RocksdbStore:
         """All host rows, by key, as they are when the first is asked for."""
         return self._rows(self._hosts, lambda _, value: rows.decode_host(value))
 
+    def iterate_queue(self) -> Iterator[QueuedUri]:
+        """All rows of all queues, by host key and place, as they are when the first is asked for."""
+        return self._rows(self._queues, rows.decode_queued)
+
+    def iterate_due(self) -> Iterator[QueuedUri]:
+        """All scheduled rows of all projects, by due place and URI key, as they are when the first is asked for."""
+        return self._rows(self._due, rows.decode_due)
+
+    def iterate_waiting(self) -> Iterator[tuple[bytes, bytes]]:
+        """All entries (key, host key) of the index of hosts with work, by key, as they are when the first is asked."""
+        return self._rows(self._waiting, lambda key, host: (key, host))
+
     def queued_row(self, key: bytes, row: UriRow) -> QueuedUri | None:
         """The queue's or schedule's row that *row*, the row of the URI at *key*, points to."""
         with self._reading():
@@ -251,6 +264,36 @@ class RocksdbStore:
             cursor.status()  # raises if a block couldn't be read: that is no end
         except RocksdbError as error:
             raise self._reading_failed(error) from None
+
+    def checkpoint(self, directory: Path) -> None:
+        """Make *directory* a copy of all that was committed.
+
+        Tables become hard links, which takes no time and no room, or are copied where the file system is another one;
+        what is in memory goes to a table first. Nothing else is done meanwhile: RocksDB's binding lets no other thread
+        run. Raises :class:`StoreError` when *directory* holds anything or can't be made; nothing is left there then.
+        """
+        with copies.made_anew(directory):
+            if not self._handles:
+                raise StoreError(f"{self._directory} can't be copied: it was closed")
+            try:
+                Checkpoint(self._database).create_checkpoint(str(directory))
+            except RocksdbError as error:
+                raise StoreError(f"{self._directory} can't be copied to {directory}: {_reason(error)}") from None
+
+    @classmethod
+    def restore(cls, checkpoint: Path, directory: Path) -> None:
+        """Make *directory* a store with what is in *checkpoint*, which stays as it is.
+
+        Its tables, which are never changed, become hard links where the file system allows that. Raises
+        :class:`StoreError` when *directory* holds anything, or there is nothing to take.
+        """
+        if not (checkpoint / "CURRENT").exists():
+            raise StoreError(f"{checkpoint} holds no frontier: there is nothing of Spyder's in it")
+        with copies.made_anew(directory), copies.unwritten(checkpoint):
+            try:
+                copies.copy_closed(checkpoint, directory)
+            except OSError as error:
+                raise StoreError(f"{checkpoint} can't be copied to {directory}: {error.strerror}") from None
 
     def size(self) -> int:
         """Bytes of the table files and of the write-ahead log; 0 when somebody has removed the folder."""

@@ -26,6 +26,7 @@ class _Waiting(Record, frozen=True):
     attempt: int = 0
     redirects: tuple[str, ...] = ()
     is_seed: bool = False
+    strikes: int = 0
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -38,14 +39,16 @@ encode_host = _encode
 
 def encode_uri(row: UriRow) -> bytes:
     """The value of a URI's row; that of one which was never tried is its first three fields."""
-    if row.url or row.status or row.settled_at or row.reason or row.attempt or row.referrer or row.worker:
+    if (row.url or row.status or row.settled_at or row.reason or row.attempt or row.referrer or row.worker
+            or row.strikes):
         return _encode(row)
     return _encode((row.state, row.depth, row.place))
 
 
 def _encode_waiting(row: QueuedUri) -> bytes:
-    if row.priority or row.attempt or row.redirects or row.is_seed:
-        return _encode((row.url, row.depth, row.referrer, row.priority, row.attempt, row.redirects, row.is_seed))
+    if row.priority or row.attempt or row.redirects or row.is_seed or row.strikes:
+        return _encode((row.url, row.depth, row.referrer, row.priority, row.attempt, row.redirects, row.is_seed,
+                        row.strikes))
     return _encode((row.url, row.depth, row.referrer))
 
 
@@ -60,7 +63,7 @@ def decode_queued(key: bytes, value: bytes) -> QueuedUri:
     rest = _decode_waiting(value[end:])
     return QueuedUri(key=key[:HOST_BYTES] + value[:end], place=key[HOST_BYTES:], url=rest.url, depth=rest.depth,
                      priority=rest.priority, attempt=rest.attempt, referrer=rest.referrer, redirects=rest.redirects,
-                     is_seed=rest.is_seed)
+                     is_seed=rest.is_seed, strikes=rest.strikes)
 
 
 encode_due = _encode_waiting
@@ -71,7 +74,7 @@ def decode_due(key: bytes, value: bytes) -> QueuedUri:
     rest = _decode_waiting(value)
     return QueuedUri(key=key[-KEY_BYTES:], place=key[:-KEY_BYTES], url=rest.url, depth=rest.depth,
                      priority=rest.priority, attempt=rest.attempt, referrer=rest.referrer, redirects=rest.redirects,
-                     is_seed=rest.is_seed)
+                     is_seed=rest.is_seed, strikes=rest.strikes)
 
 
 def after_prefix(prefix: bytes) -> bytes:
