@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from itertools import starmap
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
 from typing import Any, Self, TypeVar, cast
@@ -216,23 +217,31 @@ class RocksdbStore:
 
     def iterate(self, after: bytes = b"") -> Iterator[tuple[bytes, UriRow]]:
         """All URI rows with a key greater than *after*, by key, as they are when the first is asked for."""
-        return self._rows(self._uris, lambda key, value: (key, rows.decode_uri(value)), after + b"\0" if after else b"")
+        decode = rows.decode_uri
+        with self._reading():
+            for key, value in self._all_rows(self._uris, after + b"\0" if after else b""):
+                yield key, decode(value)
 
     def iterate_hosts(self) -> Iterator[HostRow]:
         """All host rows, by key, as they are when the first is asked for."""
-        return self._rows(self._hosts, lambda _, value: rows.decode_host(value))
+        with self._reading():
+            for _, value in self._all_rows(self._hosts):
+                yield rows.decode_host(value)
 
     def iterate_queue(self) -> Iterator[QueuedUri]:
         """All rows of all queues, by host key and place, as they are when the first is asked for."""
-        return self._rows(self._queues, rows.decode_queued)
+        with self._reading():
+            yield from starmap(rows.decode_queued, self._all_rows(self._queues))
 
     def iterate_due(self) -> Iterator[QueuedUri]:
         """All scheduled rows of all projects, by due place and URI key, as they are when the first is asked for."""
-        return self._rows(self._due, rows.decode_due)
+        with self._reading():
+            yield from starmap(rows.decode_due, self._all_rows(self._due))
 
     def iterate_waiting(self) -> Iterator[tuple[bytes, bytes]]:
         """All entries (key, host key) of the index of hosts with work, by key, as they are when the first is asked."""
-        return self._rows(self._waiting, lambda key, host: (key, host))
+        with self._reading():
+            yield from self._all_rows(self._waiting)
 
     def queued_row(self, key: bytes, row: UriRow) -> QueuedUri | None:
         """The queue's or schedule's row that *row*, the row of the URI at *key*, points to."""
@@ -264,6 +273,20 @@ class RocksdbStore:
             cursor.status()  # raises if a block couldn't be read: that is no end
         except RocksdbError as error:
             raise self._reading_failed(error) from None
+
+    def _all_rows(self, family: Rdict, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """All rows of *family* with start <= key, by key, read ahead and past the cache, in a third of the time."""
+        bounds = ReadOptions()
+        bounds.set_readahead_size(MIB)
+        bounds.fill_cache(False)  # type: ignore[call-arg]  # the stub forgets it; what the crawl reads is worth more
+        items: Iterator[Any] = family.items(from_key=start or None, read_opt=bounds)
+        row: tuple[bytes, bytes] = (b"", b"")
+        for row in items:
+            yield row
+        if row[0]:
+            start = row[0] + b"\0"
+        # was that the end, or a block that can't be read?
+        yield from self._rows(family, lambda key, value: (key, value), start)
 
     def checkpoint(self, directory: Path) -> None:
         """Make *directory* a copy of all that was committed.
@@ -329,6 +352,8 @@ class RocksdbStore:
         """Translate what RocksDB and a damaged row raise."""
         try:
             yield
+        except StoreError:
+            raise
         except RocksdbError as error:
             raise self._reading_failed(error) from None
 

@@ -429,6 +429,8 @@ def test_given_a_damaged_table_when_a_queue_is_read_then_it_is_an_error_and_not_
     assert len(store.queue(A, b"", 10)) == 10
     with pytest.raises(StoreError, match="can't be read: Corruption"):
         store.queue(A, b"", 5000)
+    with pytest.raises(StoreError, match="can't be read: Corruption"):
+        list(store.iterate_queue())
     store.close()
 
 
