@@ -250,7 +250,7 @@ DAMAGES = [
     Damage("queued URI lost", _lost(A + "4"), "the queue holds http://a.example/4, which has no row of its own"),
     Damage("scheduled URI lost", _lost(LATER), "the due rows hold http://b.example/later, which has no row of its own"),
     Damage("host lost", _lost_host, "host 0001[0-9a-f]{16} has 5 URIs, . in its queue, and no row of its own"),
-    Damage("host lost: index", _lost_host, "the index of hosts with work names host 0001[0-9a-f]{16}, which has no row"),
+    Damage("host lost: index", _lost_host, "the index of hosts with work names host 0001[0-9a-f]{16}, which has no"),
     Damage("queue row deleted", _dequeued, "is queued, and its place in the queue is empty"),
     Damage("queue row deleted: count of the host", _dequeued, r"a.example: its row says \d queued, its queue holds \d"),
     Damage("queued twice", _queued_twice, "a.example: the queue holds http://a.example/4 at a second place"),
