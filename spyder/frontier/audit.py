@@ -14,6 +14,7 @@ from typing import TypeVar
 import msgspec
 
 from spyder.contracts import FrontierStore
+from spyder.errors import StoreError
 from spyder.model.records import Books, HostRow, QueuedUri, UriRow
 from spyder.model.states import UriState
 from spyder.model.url import HOST_BYTES, PROJECT_BYTES
@@ -72,7 +73,10 @@ def kept_books(store: FrontierStore) -> dict[str, Books]:
 
 def _books(store: FrontierStore, number: str) -> Books:
     kept = store.meta(f"books/{number}")
-    return msgspec.msgpack.decode(kept, type=Books) if kept else Books()
+    try:
+        return msgspec.msgpack.decode(kept, type=Books) if kept else Books()
+    except msgspec.DecodeError as error:
+        raise StoreError(f"the books of project number {number} can't be read: {error}") from None
 
 
 class _Uris:

@@ -319,6 +319,13 @@ def test_given_damage_everywhere_when_audited_then_all_is_counted_and_the_first_
     assert found.differences() == [], "the rows of the URIs are all there"
 
 
+def test_given_books_that_are_none_when_audited_then_that_is_an_error(crawl):
+    crawl.store.store.commit(Changes(meta={"books/1": b"\xc1"}))
+
+    with pytest.raises(StoreError, match="the books of project number 1 can't be read"):
+        audit(crawl.store)
+
+
 def test_given_a_row_that_can_not_be_read_when_audited_then_that_is_an_error(clock, tmp_path):
     store = RocksdbStore.open(tmp_path, cache=1 << 20)
     Crawl(clock, store=store).seed(A)
