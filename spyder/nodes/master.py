@@ -7,7 +7,8 @@ import logging
 import os
 import secrets
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import assert_never
 
 import msgspec
@@ -40,10 +41,12 @@ from spyder.bus.outcomes import Delivery, Positions
 from spyder.bus.sockets import Frames, Reader, Sender, Socket, Sockets, bind_push
 from spyder.errors import BusError, MessageError, StoreError
 from spyder.frontier.frontier import Frontier, SeedReport
+from spyder.frontier.requeue import RequeueReport, Requeuing
 from spyder.model.clock import Clock, StageTimes, cpu_seconds
 from spyder.model.records import CrawlUri
 from spyder.model.scoping import HostScoping
 from spyder.model.url import UriIdentity
+from spyder.nodes.checkpoints import Checkpoint, Checkpoints
 from spyder.nodes.status import Rate, Status, WorkerStatus
 from spyder.runtime import resident_memory, settle_memory
 from spyder.settings import Settings, digests, host_name
@@ -81,6 +84,7 @@ class Master:
         if expects_survivors:
             self._survivors = dict.fromkeys(positions, -1)
             self._grace_until = clock.monotonic() + self._bus.heartbeat * self._bus.missed
+        self._checkpoints = Checkpoints(self.frontier, settings, master=self.identity, clock=clock)
         self._push: dict[str, _LeasePipe] = {}
         self._from_worker: Codec[WorkerMessage] = Codec(WorkerMessage, limit=self._bus.max_message)
         self._to_worker: Codec[MasterMessage] = Codec(MasterMessage, limit=self._bus.max_message)
@@ -199,6 +203,44 @@ class Master:
             raise
         self._turn_soon()
         return report
+
+    async def checkpoint(self, directory: str) -> Checkpoint:
+        """Copy all that is settled by now to *directory*; the crawl goes on. Raises :class:`StoreError` if it can't."""
+        self._refuse_if_ill("no checkpoint can be made now")
+        self._commit_or_note()
+        return await self._checkpoints.make(Path(directory))
+
+    async def requeue(self, *, urls: Sequence[str] = (), states: Sequence[str] = (), host: str = "",
+                      reason: str = "") -> RequeueReport:
+        """Queue settled URIs again, durably, in steps between which the crawl goes on.
+
+        Raises :class:`SpyderError` when the request makes no sense, or the store fails; what was requeued by then stays
+        requeued.
+        """
+        work = Requeuing(self.frontier, urls=urls, states=states, host=host, reason=reason)
+        goes_on = True
+        while goes_on:
+            self._refuse_if_ill("nothing can be requeued now")
+            try:
+                goes_on = work.step()
+            except Exception as error:  # half of a step may be staged
+                self._break(error)
+                raise StoreError(f"the frontier failed: {error}") from error
+            self._commit_or_note()
+            self._turn_soon()
+            await asyncio.sleep(0)
+        return work.report
+
+    def _refuse_if_ill(self, what: str) -> None:
+        if self._is_broken or self._is_closed or self._trouble:
+            raise StoreError(f"{what}: {self._trouble or 'the master is ending'}")
+
+    def _commit_or_note(self) -> None:
+        try:
+            self.frontier.commit()
+        except StoreError as error:
+            self._commit_failed(error)
+            raise
 
     # -- what arrives --------------------------------------------------------------------------------------------
 
