@@ -21,6 +21,8 @@ _COMMANDS = {
     "seed": "spyder.cli.control:seed",
     "status": "spyder.cli.control:status",
     "stop": "spyder.cli.control:stop",
+    "checkpoint": "spyder.cli.checkpoint:checkpoint",
+    "requeue": "spyder.cli.requeue:requeue",
     "frontier": "spyder.cli.frontier:frontier",
     "init": "spyder.cli.init:init",
     "settings": "spyder.cli.settings:settings",

@@ -69,9 +69,10 @@ class FrontierView:
     def __init__(self, store: FrontierStore) -> None:
         self._store = store
         self._projects = {int(number): name.partition("/")[2] for name, number in store.metas("project/").items()}
-        canonical, _, assignment = (store.meta("identity") or b"standard/host").decode().partition("/")
-        self._queue_of = plugins.find("assignment", assignment)
-        self._identity = UriIdentity(plugins.find("canonical", canonical), self._queue_of)
+        policy = (store.meta("identity") or b"standard/host").decode()
+        self.canonical, _, self.assignment = policy.partition("/")  #: by which keys were made: settings' names
+        self._queue_of = plugins.find("assignment", self.assignment)
+        self._identity = UriIdentity(plugins.find("canonical", self.canonical), self._queue_of)
         self._names: dict[bytes, str] = {}
 
     def books(self) -> dict[str, Books]:
