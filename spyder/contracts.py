@@ -194,6 +194,30 @@ class FrontierStore(Protocol):
     def iterate_hosts(self) -> Iterable[HostRow]:
         """All host rows, by key: for people, not for the crawl."""
 
+    def iterate_queue(self) -> Iterable[QueuedUri]:
+        """All rows of all queues, by host key and place: for the audit, not for the crawl."""
+
+    def iterate_due(self) -> Iterable[QueuedUri]:
+        """All scheduled rows of all projects, by due place and URI key: for the audit, not for the crawl."""
+
+    def iterate_waiting(self) -> Iterable[tuple[bytes, bytes]]:
+        """All entries (key, host key) of the index of hosts with work, by key: for the audit, not for the crawl."""
+
+    def checkpoint(self, directory: Path) -> None:
+        """Make *directory* a copy of all that was committed: a store of the same kind, which :meth:`restore` takes.
+
+        Refused when *directory* holds anything, and when the storage can't be copied. After a failure nothing is left
+        there. The store can be read and written afterwards as before.
+        """
+
+    @classmethod
+    def restore(cls, checkpoint: Path, directory: Path) -> None:
+        """Make *directory* a store with what is in *checkpoint*, which stays as it is.
+
+        Refused when *directory* holds anything, when there is no store in *checkpoint*, and when a process writes it.
+        After a failure nothing is left in *directory*.
+        """
+
     def size(self) -> int:
         """Bytes that the store takes on disk, roughly; 0 for one in memory."""
 

@@ -22,6 +22,8 @@ _COMMANDS = {
     "status": "spyder.cli.control:status",
     "explain": "spyder.cli.explain:explain",
     "stop": "spyder.cli.control:stop",
+    "checkpoint": "spyder.cli.checkpoint:checkpoint",
+    "requeue": "spyder.cli.requeue:requeue",
     "frontier": "spyder.cli.frontier:frontier",
     "init": "spyder.cli.init:init",
     "settings": "spyder.cli.settings:settings",

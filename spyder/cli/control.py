@@ -14,7 +14,7 @@ from spyder.cli.options import PATH, settings_option
 from spyder.cli.text import duration, fits, megabytes, page, table, terminal_width
 from spyder.model.states import ExitCode
 from spyder.nodes.status import faults_in_words
-from spyder.settings import load
+from spyder.settings import Settings, load
 from spyder.web.client import MasterClient, find_master, read_seeds, wait_until_ended
 
 #: States of the books in the order in which they are shown.
@@ -23,7 +23,8 @@ _STATES = ("queued", "leased", "scheduled", "done", "failed", "excluded", "quara
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def _which_master(command: F) -> F:
+def which_master(command: F) -> F:
+    """The options that name a running master: ``settings_file`` and ``output``."""
     output = click.option("--output", type=PATH, metavar="DIR", help="The crawl directory of a running `spyder crawl`.")
     return settings_option(output(command))
 
@@ -31,13 +32,13 @@ def _which_master(command: F) -> F:
 @click.command()
 @click.argument("urls", nargs=-1, metavar="URL...")
 @click.option("--file", "file", metavar="F", help="A file with a URL a line; - reads standard input.")
-@_which_master
+@which_master
 def seed(urls: tuple[str, ...], file: str | None, settings_file: Path | None, output: Path | None) -> None:
     """Add seeds to a running master; they are durable when this returns."""
     wanted = [*urls, *(read_seeds(file) if file is not None else ())]
     if not wanted:
         raise click.UsageError("no seed: give at least one URL, or --file")
-    report = _master(settings_file, output).add_seeds(wanted)
+    report = running_master(settings_file, output).add_seeds(wanted)
     for line in report["refused"]:
         click.echo(f"spyder: seed refused: {line}", err=True)
     click.echo(f"{report['added']:,} added, {report['known']:,} known before, {len(report['refused']):,} refused")
@@ -46,19 +47,19 @@ def seed(urls: tuple[str, ...], file: str | None, settings_file: Path | None, ou
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Everything that the master says, as JSON.")
-@_which_master
+@which_master
 def status(as_json: bool, settings_file: Path | None, output: Path | None) -> None:
     """Show a running master: workers, queues, rates, the balance of the books."""
-    figures = _master(settings_file, output).status()
+    figures = running_master(settings_file, output).status()
     click.echo(json.dumps(figures, indent=2) if as_json else status_page(figures, terminal_width()))
 
 
 @click.command()
 @click.option("--wait/--no-wait", default=True, help="Wait until the master has ended (default).")
-@_which_master
+@which_master
 def stop(wait: bool, settings_file: Path | None, output: Path | None) -> None:
     """End a running master and its workers in good order; a later start goes on where it stopped."""
-    client = _master(settings_file, output)
+    client = running_master(settings_file, output)
     figures = client.status()
     client.stop()
     if not wait:
@@ -70,9 +71,14 @@ def stop(wait: bool, settings_file: Path | None, output: Path | None) -> None:
                f"{books['queued'] + books['scheduled']:,} left of {books['discovered']:,} URLs")
 
 
-def _master(settings_file: Path | None, output: Path | None) -> MasterClient:
-    overrides = {"output.directory": None if output is None else str(output)}
-    return find_master(load(settings_file, overrides=overrides), needs_file=output is not None)
+def running_master(settings_file: Path | None, output: Path | None) -> MasterClient:
+    """The master that the options name. Raises :class:`spyder.errors.ApiError` when there is none."""
+    return find_master(master_settings(settings_file, output), needs_file=output is not None)
+
+
+def master_settings(settings_file: Path | None, output: Path | None) -> Settings:
+    """The settings by which the options name a master."""
+    return load(settings_file, overrides={"output.directory": None if output is None else str(output)})
 
 
 def status_page(figures: dict[str, Any], width: int | None) -> str:

@@ -14,7 +14,7 @@ from spyder.cli.progress import Progress, summary, summary_json
 from spyder.errors import SpyderError, UrlError
 from spyder.model.states import ExitCode
 from spyder.model.url import parse_seed
-from spyder.nodes import checks, local
+from spyder.nodes import checkpoints, checks, local
 from spyder.nodes.status import exit_code
 from spyder.settings import Settings, load
 
@@ -35,24 +35,29 @@ from spyder.settings import Settings, load
 @click.option("--output", type=PATH, metavar="DIR", help="The crawl directory (default: HOST.crawl).")
 @settings_option
 @click.option("--user-agent", metavar="TEXT", help="Who you are, with an address for complaints.")
+@click.option("--from", "source", type=PATH, metavar="DIR", help="Begin with the checkpoint in DIR.")
 @click.option("--fresh", is_flag=True, help="Begin anew instead of going on: removes what the directory holds.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 @click.option("--json", "as_json", is_flag=True, help="The summary as JSON on standard output.")
-def crawl(urls: tuple[str, ...], settings_file: Path | None, fresh: bool, quiet: bool, as_json: bool,
-          **options: Any) -> None:
+def crawl(*, urls: tuple[str, ...], settings_file: Path | None, source: Path | None, fresh: bool, quiet: bool,
+          as_json: bool, **options: Any) -> None:
     """Crawl from the given URLs with this machine alone.
 
     Needs no settings and no server. Pages are recorded in DIR/pages/*.jsonl, logs in DIR/logs. Ctrl-C stops cleanly;
-    the same command goes on where it stopped.
+    the same command goes on where it stopped. With --from no URL is needed: the crawl goes on with what was queued.
     """
     settings = load(settings_file, overrides=_overrides(options, urls, settings_file))
     seeds = urls or settings.project.seeds
-    if not seeds:
+    if not seeds and source is None:
         raise click.UsageError("no seed: give at least one URL, or `project.seeds` in the settings file")
     checks.check(settings)
+    if source is not None:
+        checkpoints.check(source, settings, has_seeds=bool(seeds))
     if fresh:
         checks.clear(settings)
-    progress = Progress(is_quiet=quiet or as_json, seeds=seeds)
+    if source is not None:
+        checkpoints.begin(source, settings)
+    progress = Progress(is_quiet=quiet or as_json, seeds=seeds or (str(source),))
     with progress:
         report = runtime.run(local.crawl(settings, seeds, observe=progress.show, serve_api=serve_api))
     for line in report.seeds.refused:

@@ -1,4 +1,4 @@
-"""``spyder frontier``: read a frontier, with or without a running master; nothing is ever written."""
+"""``spyder frontier``: read a frontier, or check it, with or without a running master; nothing is ever written."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import msgspec
 from spyder.cli.options import PATH
 from spyder.cli.text import table
 from spyder.errors import SpyderError
+from spyder.model.states import ExitCode
 from spyder.nodes import inspect
 
 _directory = click.argument("directory", type=PATH, metavar="DIR")
@@ -39,9 +40,7 @@ def list_hosts(directory: Path, as_json: bool) -> None:
     click.echo(table(("host", "project", "queued", "done", "failed", "next", "trouble"), rows, left=2))
     for name, book in books.items():
         balance = "" if book.is_balanced else "; THE BOOKS DO NOT BALANCE"
-        click.echo(f"{name}: {book.discovered:,} discovered = {book.queued:,} queued + {book.scheduled:,} scheduled + "
-                   f"{book.done:,} done + {book.failed:,} failed + {book.excluded:,} excluded + "
-                   f"{book.quarantined:,} quarantined{balance}")
+        click.echo(f"{name}: {inspect.equation(book)}{balance}")
 
 
 @frontier.command()
@@ -68,3 +67,21 @@ def dump(directory: Path, states: tuple[str, ...], host: str) -> None:
         for uri in view.uris(states=frozenset(states), host=host):
             sys.stdout.buffer.write(encoder.encode(uri) + b"\n")
         sys.stdout.buffer.flush()
+
+
+@frontier.command()
+@_directory
+@click.option("--json", "as_json", is_flag=True, help="Everything that was found, as JSON.")
+def check(directory: Path, as_json: bool) -> None:
+    """Count all rows and compare them with the books; a line for each project, and what is wrong.
+
+    Ends with 0 when every URI is where the books say, with 3 when not.
+    """
+    with inspect.open_for_reading(directory) as view:
+        found = view.audit()
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(inspect.as_trees(found))))
+    else:
+        for project in found:
+            click.echo(inspect.verdict(project))
+    sys.exit(ExitCode.OK if all(project.is_good for project in found) else ExitCode.BOOKS)

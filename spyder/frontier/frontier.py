@@ -7,7 +7,9 @@ Nothing staged is leased, and nothing is acknowledged before the commit returned
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import takewhile
+from pathlib import Path
 
 import msgspec
 
@@ -15,6 +17,7 @@ from spyder.contracts import FrontierStore, Prioritizer
 from spyder.errors import UrlError
 from spyder.frontier import policy
 from spyder.frontier.active import ActiveHosts
+from spyder.frontier.audit import kept_books
 from spyder.frontier.hosts import ActiveHost
 from spyder.frontier.leases import Lease, LeaseTable
 from spyder.frontier.ledger import Attempt, Ledger
@@ -230,6 +233,33 @@ class Frontier:
         self._hosts.retire_if_empty(host_row)
         return self._ledger.changes.uris[key].state
 
+    def requeue(self, key: bytes) -> bool:
+        """Stage that a settled URI is queued again, as if it had never been tried; False when it is not settled.
+
+        It goes to the end of its host's queue. The chain of redirects that led to it is forgotten.
+        """
+        row = self._ledger.uri(key)
+        if row is None or not row.state.is_settled or not row.url:
+            return False
+        is_seed = row.depth == 0  # a seed, or what one redirected to: nothing else is there without a link
+        uri = QueuedUri(key=key, place=b"", url=row.url, depth=row.depth, referrer=row.referrer, is_seed=is_seed,
+                        priority=self._prioritize(row.url, depth=row.depth, is_seed=is_seed))
+        host = self._host_row(uri)
+        host.settled -= 1
+        match row.state:
+            case UriState.DONE:
+                self.books.done -= 1
+            case UriState.FAILED:
+                host.failed -= 1
+                self.books.failed -= 1
+            case UriState.EXCLUDED:
+                self.books.excluded -= 1
+            case _:
+                self.books.quarantined -= 1
+        self._enqueue(uri)
+        self.counts["requeued"] += 1
+        return True
+
     # -- delivery positions: part of the transaction that settles what they count ----------------------------------
 
     def note_position(self, worker: str, sequence: int) -> None:
@@ -375,6 +405,36 @@ class Frontier:
     def store(self) -> FrontierStore:
         """The store, to be read."""
         return self._store
+
+    def key(self, href: str) -> bytes:
+        """The key of a fetch URL in this project."""
+        return self._identity.key(self._ledger.project, href)
+
+    def host_key(self, host: str) -> bytes:
+        """The key of the queue that *host* (with its port, unless that is the scheme's default) belongs to."""
+        return self.key(f"http://{host.lower()}/")[:HOST_BYTES]
+
+    def host(self, key: bytes) -> HostRow | None:
+        """The row of a host."""
+        return self._ledger.host(key)
+
+    def uri(self, key: bytes) -> UriRow | None:
+        """The row of a URI."""
+        return self._ledger.uri(key)
+
+    def uris(self, after: bytes = b"") -> Iterator[tuple[bytes, UriRow]]:
+        """All URIs of the project with a key greater than *after*, by key, as they are stored: for people."""
+        prefix = self._ledger.prefix
+        return takewhile(lambda row: row[0].startswith(prefix), self._store.iterate(max(after, prefix)))
+
+    def checkpoint(self, directory: Path) -> dict[str, Books]:
+        """Copy all that was committed to *directory*; returns the books of every project in the copy, by its name.
+
+        Nothing must be staged. Raises :class:`StoreError` when it can't be copied; then nothing is left there.
+        """
+        assert not self._ledger.has_staged, "commit first: what is staged is not copied"
+        self._store.checkpoint(directory)
+        return kept_books(self._store)
 
     def store_size(self) -> int:
         """Bytes that the store takes."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, OrderedDict
-from collections.abc import Iterable
-from typing import Protocol, assert_never
+from collections.abc import Callable, Iterable
+from typing import Protocol, TypeVar, assert_never
 
 from spyder.bus.messages import (
     PROTOCOL_VERSION,
@@ -43,6 +43,8 @@ from spyder.nodes.status import FAULTS, WorkerStatus
 from spyder.settings import Settings, digests
 
 _log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 #: Topic that every worker subscribes to.
 ALL = b"all"
@@ -134,13 +136,16 @@ class Coordinator:
         self._dropped = 0  #: frames dropped by workers that have parted
         self._resent = 0  #: batches of outcomes sent again by workers that have parted
 
-    def add_seeds(self, urls: Iterable[str]) -> SeedReport:
-        """Add seeds durably: when this returns they are in the store. Raises :class:`StoreError` if they can't be."""
+    def change(self, change: Callable[[], T], *, refusal: str) -> T:
+        """Stage a *change* of the frontier that a person asks for, and make it durable; returns what it returns.
+
+        Raises :class:`StoreError` when it can't be stored, beginning with *refusal* when it was not even tried.
+        """
         if self.is_broken or self.stopping or self.trouble:
-            raise StoreError(f"no seeds can be taken now: {self.trouble or 'the master is ending'}")
+            raise StoreError(f"{refusal}: {self.trouble or 'the master is ending'}")
         try:
-            report = self.frontier.add_seeds(urls)
-        except Exception as error:  # half of the seeds may be staged
+            result = change()
+        except Exception as error:  # half of it may be staged
             self._break_off(error)
             raise StoreError(f"the frontier failed: {error}") from error
         try:
@@ -149,7 +154,11 @@ class Coordinator:
             self._commit_failed(error)
             raise
         self._port.turn_soon()
-        return report
+        return result
+
+    def add_seeds(self, urls: Iterable[str]) -> SeedReport:
+        """Add seeds durably: when this returns they are in the store. Raises :class:`StoreError` if they can't be."""
+        return self.change(lambda: self.frontier.add_seeds(urls), refusal="no seeds can be taken now")
 
     # -- what arrives --------------------------------------------------------------------------------------------
 

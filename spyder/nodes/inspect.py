@@ -1,4 +1,7 @@
-"""Reads a frontier for people: its hosts, one URI, all of them. Never writes, and may run beside a master."""
+"""Reads a frontier for people: its hosts, one URI, all of them, and whether its books are true.
+
+Never writes to it, and may run beside a master.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,14 @@ import difflib
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
-from spyder import plugins
+from spyder import __version__, plugins
 from spyder.contracts import FrontierStore
 from spyder.errors import SpyderError, StoreError
+from spyder.frontier.audit import ProjectAudit, audit, kept_books
 from spyder.model.records import Books, HostRow, UriRow
 from spyder.model.states import UriState
 from spyder.model.url import HOST_BYTES, PROJECT_BYTES, UriIdentity, host_key, parse_seed
@@ -64,15 +69,19 @@ class FrontierView:
     def __init__(self, store: FrontierStore) -> None:
         self._store = store
         self._projects = {int(number): name.partition("/")[2] for name, number in store.metas("project/").items()}
-        canonical, _, assignment = (store.meta("identity") or b"standard/host").decode().partition("/")
-        self._queue_of = plugins.find("assignment", assignment)
-        self._identity = UriIdentity(plugins.find("canonical", canonical), self._queue_of)
+        policy = (store.meta("identity") or b"standard/host").decode()
+        self.canonical, _, self.assignment = policy.partition("/")  #: by which keys were made: settings' names
+        self._queue_of = plugins.find("assignment", self.assignment)
+        self._identity = UriIdentity(plugins.find("canonical", self.canonical), self._queue_of)
         self._names: dict[bytes, str] = {}
 
     def books(self) -> dict[str, Books]:
         """The books of each project."""
-        return {name: msgspec.msgpack.decode(kept, type=Books) if (kept := self._store.meta(f"books/{number}"))
-                else Books() for number, name in self._projects.items()}
+        return kept_books(self._store)
+
+    def audit(self) -> list[ProjectAudit]:
+        """What all rows say of each project, and whether its books say the same."""
+        return audit(self._store)
 
     def hosts(self) -> Iterator[HostView]:
         """All hosts."""
@@ -160,6 +169,65 @@ def open_store(directory: Path, *, store: str = "rocksdb") -> Iterator[FrontierS
         yield opened
     finally:
         opened.close()
+
+
+def report_imbalance(store: FrontierStore, logs: Path, *, now: float, held: Books | None = None) -> str:
+    """Audit *store*, and unless all is well write what was found to ``books-<time>.json`` in the folder *logs*.
+
+    *now* is wall time; *held* are the books in a master's memory, which may contradict those that are stored. Returns a
+    line for log and status, empty when rows and books agree. Nothing is raised: what keeps the audit or its report from
+    being made is said in the line.
+    """
+    try:
+        projects = audit(store)
+    except StoreError as error:
+        return f"the books can't be checked: {error}"
+    if (held is None or held.is_balanced) and all(project.is_good for project in projects):
+        return ""
+    lines = [line for project in projects for line in (*project.differences(), *project.described)]
+    line = lines[0] if lines else "the master's count and the store's differ"
+    at = datetime.fromtimestamp(now, UTC)
+    path = logs / f"books-{at:%Y%m%dT%H%M%S.%fZ}.json"
+    report = {"version": __version__, "at": rfc3339(now), "held": held, "projects": as_trees(projects)}
+    try:
+        logs.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(msgspec.json.format(msgspec.json.encode(_by_name(report))) + b"\n")
+    except OSError as error:
+        return f"the books don't balance: {line}; the report can't be written: {error.strerror}"
+    return f"the books don't balance: {line}; see {path}"
+
+
+def verdict(found: ProjectAudit) -> str:
+    """What the audit of a project found, in lines."""
+    if found.is_good:
+        return f"{found.project}: balanced: {equation(found.counted)}; {found.hosts:,} hosts"
+    wrong = [*found.differences(), *found.described]
+    if found.problems > len(found.described):
+        wrong.append(f"... and {found.problems - len(found.described):,} more of this kind")
+    return "\n".join([f"{found.project}: NOT BALANCED: {len(found.differences()):,} counts differ, "
+                      f"{found.problems:,} rows contradict others", *(f"  {line}" for line in wrong)])
+
+
+def equation(books: Books) -> str:
+    """The books in a line, as people read them."""
+    return (f"{books.discovered:,} discovered = {books.queued:,} queued + {books.scheduled:,} scheduled + "
+            f"{books.done:,} done + {books.failed:,} failed + {books.excluded:,} excluded + "
+            f"{books.quarantined:,} quarantined")
+
+
+def as_trees(projects: list[ProjectAudit]) -> list[dict[str, Any]]:
+    """Audits as plain values with names, for JSON."""
+    return [{"is_good": project.is_good, "differences": project.differences(), **_by_name(project)}
+            for project in projects]
+
+
+def _by_name(value: Any) -> Any:
+    """*value* with records as mappings, also those that are stored as mere lists."""
+    if isinstance(value, msgspec.Struct):
+        return {name: _by_name(getattr(value, name)) for name in value.__struct_fields__}
+    if isinstance(value, dict):
+        return {name: _by_name(item) for name, item in value.items()}
+    return value
 
 
 def rfc3339(at: float) -> str:

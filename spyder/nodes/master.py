@@ -6,7 +6,8 @@ import asyncio
 import logging
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import msgspec
 
@@ -16,9 +17,11 @@ from spyder.bus.messages import Codec, LeaseBatch, MasterMessage, OutcomeMessage
 from spyder.bus.sockets import Frames, Reader, Sender, Socket, Sockets, bind_push
 from spyder.errors import MessageError, StoreError
 from spyder.frontier.frontier import Frontier, SeedReport
+from spyder.frontier.requeue import RequeueReport, Requeuing
 from spyder.model.clock import Clock, StageTimes, cpu_seconds
 from spyder.model.scoping import HostScoping
 from spyder.model.url import UriIdentity
+from spyder.nodes.checkpoints import Checkpoint, Checkpoints
 from spyder.nodes.coordinator import Coordinator
 from spyder.nodes.explain import explain
 from spyder.nodes.explanation import Explanation
@@ -50,6 +53,7 @@ class Master:
             ends_when_done=ends_when_done, expects_survivors=expects_survivors, times=self._times)
         self._pipes: dict[str, _LeasePipe] = {}
         self._pipe_number = 0
+        self._checkpoints = Checkpoints(self.frontier, settings, master=self.identity, clock=clock)
         self._from_worker: Codec[WorkerMessage] = Codec(WorkerMessage, limit=self._bus.max_message)
         self._to_worker: Codec[MasterMessage] = Codec(MasterMessage, limit=self._bus.max_message)
         self._leases: Codec[LeaseBatch] = Codec(LeaseBatch, limit=self._bus.max_message)
@@ -137,6 +141,23 @@ class Master:
         if self._is_closed:
             raise StoreError("no seeds can be taken now: the master is ending")
         return self._core.add_seeds(urls)
+
+    async def checkpoint(self, directory: str) -> Checkpoint:
+        """Copy all that is settled by now to *directory*; the crawl goes on. Raises :class:`StoreError` if it can't."""
+        self._core.change(lambda: None, refusal="no checkpoint can be made now")
+        return await self._checkpoints.make(Path(directory))
+
+    async def requeue(self, *, urls: Sequence[str] = (), states: Sequence[str] = (), host: str = "",
+                      reason: str = "") -> RequeueReport:
+        """Queue settled URIs again, durably, in steps between which the crawl goes on.
+
+        Raises :class:`SpyderError` when the request makes no sense, or the store fails; what was requeued by then stays
+        requeued.
+        """
+        work = Requeuing(self.frontier, urls=urls, states=states, host=host, reason=reason)
+        while not self._is_closed and self._core.change(work.step, refusal="nothing can be requeued now"):
+            await asyncio.sleep(0)
+        return work.report
 
     # -- what arrives --------------------------------------------------------------------------------------------
 

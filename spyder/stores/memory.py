@@ -39,6 +39,10 @@ class _Sorted(Generic[K, V]):
             del self.keys[bisect_left(self.keys, key)]
 
 
+def _first(entry: tuple[bytes, object]) -> bytes:
+    return entry[0]
+
+
 class MemoryStore:
     """A :class:`spyder.contracts.FrontierStore` that is gone with its process."""
 
@@ -131,6 +135,27 @@ class MemoryStore:
     def iterate_hosts(self) -> Iterator[HostRow]:
         """Copies of all host rows, by key."""
         return (copy.copy(row) for _, row in sorted(self._hosts.items()))
+
+    def iterate_queue(self) -> Iterator[QueuedUri]:
+        """All rows of all queues, by host key and place."""
+        return (queue.rows[place] for _, queue in sorted(self._queues.items(), key=_first) for place in queue.keys)
+
+    def iterate_due(self) -> Iterator[QueuedUri]:
+        """All scheduled rows of all projects, by due place and URI key."""
+        return (self._due.rows[key] for key in self._due.keys)
+
+    def iterate_waiting(self) -> Iterator[tuple[bytes, bytes]]:
+        """All entries (key, host key) of the index of hosts with work, by key."""
+        return ((key, self._waiting.rows[key]) for key in self._waiting.keys)
+
+    def checkpoint(self, directory: Path) -> None:
+        """Raises :class:`StoreError`: nobody else could read it."""
+        raise StoreError(f"a frontier in memory can't be copied to {directory}: `frontier.store: rocksdb` can")
+
+    @classmethod
+    def restore(cls, checkpoint: Path, directory: Path) -> None:  # noqa: ARG003  the contract's arguments
+        """Raises :class:`StoreError`: it would be gone before anybody could use it."""
+        raise StoreError(f"a frontier in memory can't go on from {checkpoint}: `frontier.store: rocksdb` can")
 
     def queued_row(self, key: bytes, row: UriRow) -> QueuedUri | None:
         """The queue's or schedule's row that *row*, the row of the URI at *key*, points to."""

@@ -1,4 +1,4 @@
-"""A small JSON API over a running master: status, explain, seeds, stop. Loopback unless a token is set."""
+"""A small JSON API over a running master: status, explain, seeds, requeue, checkpoint, stop. By default on loopback."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import contextlib
 import hmac
 import json
 import os
-from collections.abc import Iterable, Iterator
-from typing import Any, Protocol
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Literal, Protocol, TypeVar
 
 import msgspec
 import tornado.httpserver
@@ -16,6 +16,8 @@ import tornado.web
 
 from spyder.errors import SpyderError
 from spyder.settings import ApiSection, Settings, check_api_address
+
+T = TypeVar("T")
 
 #: Bytes of one request's body.
 _MAX_BODY = 16 * 1024 * 1024
@@ -36,11 +38,32 @@ class Control(Protocol):
     def end(self, reason: str) -> None:
         """End in good order."""
 
+    async def checkpoint(self, directory: str) -> Any:
+        """Copy the state of the crawl to *directory*; returns what was copied, as a record."""
+
+    async def requeue(self, *, urls: Sequence[str], states: Sequence[str], host: str, reason: str) -> Any:
+        """Queue settled URIs again, durably; returns what became of the request, as a record."""
+
 
 class SeedRequest(msgspec.Struct, forbid_unknown_fields=True):
     """Body of ``POST /api/seeds``."""
 
     urls: list[str]
+
+
+class CheckpointRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """Body of ``POST /api/checkpoint``."""
+
+    directory: str
+
+
+class RequeueRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """Body of ``POST /api/requeue``: without URLs all are meant that are in one of the states."""
+
+    urls: list[str] = []
+    states: list[Literal["quarantined", "failed", "excluded"]] = []
+    host: str = ""
+    reason: str = ""
 
 
 @contextlib.contextmanager
@@ -56,6 +79,8 @@ def serve(control: Control, settings: ApiSection) -> Iterator[int]:
         (r"/api/explain", _Explain, arguments),
         (r"/api/seeds", _Seeds, arguments),
         (r"/api/stop", _Stop, arguments),
+        (r"/api/checkpoint", _Checkpoint, arguments),
+        (r"/api/requeue", _Requeue, arguments),
     ], default_handler_class=_Unknown, default_handler_args=arguments, log_function=_log_nothing)
     server = tornado.httpserver.HTTPServer(application, max_body_size=_MAX_BODY)
     try:
@@ -127,9 +152,28 @@ class _Handler(tornado.web.RequestHandler):
         """Answer with *record*."""
         self.finish(msgspec.json.encode(_named(record)))
 
-    def write_error(self, status_code: int, **kwargs: Any) -> None:  # noqa: ARG002  tornado's signature
+    def body(self, kind: type[T], expected: str) -> T:
+        """The request's body as a record; what is none is refused with what was *expected*."""
+        try:
+            return msgspec.json.decode(self.request.body, type=kind)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            raise tornado.web.HTTPError(400, reason=f"expected {expected}") from None
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Answer with one line."""
-        self.finish(msgspec.json.encode({"error": self._reason, "status": status_code}))
+        error = kwargs.get("exc_info", (None, None, None))[1]
+        line = " ".join(str(error).split()) if isinstance(error, SpyderError) else self._reason
+        self.finish(msgspec.json.encode({"error": line, "status": status_code}))
+
+    def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
+        """What the master refuses is its state, and no fault of the API."""
+        is_refusal = isinstance(kwargs.get("exc_info", (None, None, None))[1], SpyderError)
+        super().send_error(503 if is_refusal else status_code, **kwargs)
+
+    def log_exception(self, kind: Any, error: Any, trace: Any) -> None:
+        """What the master refuses it logs itself."""
+        if not isinstance(error, SpyderError):
+            super().log_exception(kind, error, trace)
 
 
 class _Status(_Handler):
@@ -148,14 +192,8 @@ class _Explain(_Handler):
 
 class _Seeds(_Handler):
     def post(self) -> None:
-        try:
-            request = msgspec.json.decode(self.request.body, type=SeedRequest)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            raise tornado.web.HTTPError(400, reason='expected {"urls": ["https://example.org/"]}') from None
-        try:
-            self.reply(self.control.add_seeds(request.urls))
-        except SpyderError as error:
-            raise tornado.web.HTTPError(503, reason=str(error).replace("\n", " ")) from None
+        request = self.body(SeedRequest, '{"urls": ["https://example.org/"]}')
+        self.reply(self.control.add_seeds(request.urls))
 
 
 class _Stop(_Handler):
@@ -164,7 +202,23 @@ class _Stop(_Handler):
         self.reply({"stopping": True})
 
 
+class _Checkpoint(_Handler):
+    async def post(self) -> None:
+        request = self.body(CheckpointRequest, '{"directory": "/an/absolute/path"}')
+        if not request.directory.startswith("/") or "\0" in request.directory:
+            raise tornado.web.HTTPError(400, reason="`directory` must be an absolute path on the master's host")
+        self.reply(await self.control.checkpoint(request.directory))
+
+
+class _Requeue(_Handler):
+    async def post(self) -> None:
+        request = self.body(RequeueRequest, '{"urls": [], "states": ["quarantined"], "host": "", "reason": ""}')
+        self.reply(await self.control.requeue(urls=request.urls, states=request.states, host=request.host,
+                                              reason=request.reason))
+
+
 class _Unknown(_Handler):
     def prepare(self) -> None:
         raise tornado.web.HTTPError(404, reason="the master's API has no such address; known: GET /api/status, "
-                                                "GET /api/explain, POST /api/seeds, POST /api/stop")
+                                                "GET /api/explain, POST /api/seeds, POST /api/stop, "
+                                                "POST /api/checkpoint, POST /api/requeue")

@@ -1,4 +1,4 @@
-"""The client of the master's HTTP API: what ``spyder seed``, ``status``, ``explain`` and ``stop`` call."""
+"""The client of the master's HTTP API: what ``spyder seed``, ``status``, ``stop`` and their like call."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from spyder.settings import Settings
 
 #: Seconds to wait for a connection, and for the master's answer.
 _TIMEOUT = (5.0, 30.0)
+#: Seconds to wait for an answer that takes as long as the frontier is large.
+_LONG = 3600.0
 #: Seconds between looks whether a master has ended.
 _LOOK = 0.1
 #: Seconds that a master may take to end after it serves no longer.
@@ -54,15 +56,24 @@ class MasterClient:
         """Ask the master to end in good order."""
         return self._call("POST", "/api/stop", {})
 
-    def _call(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
+    def checkpoint(self, directory: Path) -> dict[str, Any]:
+        """Copy the state of the crawl to *directory*, an absolute path on the master's host."""
+        return self._call("POST", "/api/checkpoint", {"directory": str(directory)}, patience=_LONG)
+
+    def requeue(self, *, urls: Iterable[str], states: Iterable[str], host: str, reason: str) -> dict[str, Any]:
+        """Queue settled URIs again; durable when this returns."""
+        return self._call("POST", "/api/requeue", {"urls": list(urls), "states": list(states), "host": host,
+                                                   "reason": reason}, patience=_LONG)
+
+    def _call(self, method: str, path: str, body: Any = None, *, patience: float = _TIMEOUT[1]) -> dict[str, Any]:
         try:
-            answer = self._session.request(method, self._url + path, json=body, timeout=_TIMEOUT)
+            answer = self._session.request(method, self._url + path, json=body, timeout=(_TIMEOUT[0], patience))
             content = answer.json()
         except requests.ConnectionError:
             raise NoMasterError(
                 f"no master answers at {self._url}: is it running, and is `api.port` the same?") from None
         except requests.ReadTimeout:
-            raise ApiError(f"the master at {self._url} does not answer within {_TIMEOUT[1]:g} s") from None
+            raise ApiError(f"the master at {self._url} does not answer within {patience:g} s") from None
         except (requests.RequestException, UnicodeError) as error:
             raise ApiError(f"what is at {self._url} does not answer as a master does: {error}") from None
         if not isinstance(content, dict):

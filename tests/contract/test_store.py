@@ -70,8 +70,9 @@ def test_given_a_new_store_when_it_is_read_then_it_is_empty_but_for_its_schema(s
     assert store.waiting(b"", b"\xff", 10) == []
     assert store.metas("") == {"schema": b"%d" % SCHEMA_VERSION}
     assert store.meta("epoch") is None
-    assert list(store.iterate()) == []
-    assert list(store.iterate_hosts()) == []
+    for rows in (store.iterate(), store.iterate_hosts(), store.iterate_queue(), store.iterate_due(),
+                 store.iterate_waiting()):
+        assert list(rows) == []
 
 
 def test_given_committed_uris_when_read_then_rows_stand_in_the_order_asked_for(store: FrontierStore) -> None:
@@ -222,6 +223,38 @@ def test_given_hosts_when_iterated_then_they_come_by_key(store: FrontierStore) -
     store.commit(Changes(hosts={key: HostRow(key=key, name=key.hex()) for key in (LAST, B, A)}))
 
     assert [row.key for row in store.iterate_hosts()] == [A, B, LAST]
+
+
+def test_given_queues_of_any_host_when_iterated_then_all_rows_come_by_host_and_place(store: FrontierStore) -> None:
+    uris = [queued(host, n) for host in (LAST, P2 + A[2:], A, B) for n in (300, 1, 70_000)]
+    store.commit(enqueue(*uris))
+
+    assert list(store.iterate_queue()) == sorted(uris, key=lambda uri: (uri.key[:10], uri.place))
+
+    store.commit(Changes(dequeue={(uri.key[:10], uri.place) for uri in uris[1:]}))
+
+    assert list(store.iterate_queue()) == uris[:1]
+
+
+def test_given_scheduled_rows_of_any_project_when_iterated_then_all_come_by_time_and_key(store: FrontierStore) -> None:
+    rows = [queued(host, n, due_place(host[:2], at)) for at in (2000, 7) for host in (P2 + A[2:], B, A) for n in (2, 1)]
+    store.commit(schedule(*rows))
+
+    assert list(store.iterate_due()) == sorted(rows, key=lambda uri: (uri.place, uri.key))
+
+    store.commit(Changes(unschedule={(uri.place, uri.key) for uri in rows[1:]}))
+
+    assert list(store.iterate_due()) == rows[:1]
+
+
+def test_given_the_index_of_waiting_hosts_when_iterated_then_all_entries_come_by_key(store: FrontierStore) -> None:
+    store.commit(Changes(wait={b"b": A, b"a": LAST, b"\xff": B, b"a\0": A}))
+
+    assert list(store.iterate_waiting()) == [(b"a", LAST), (b"a\0", A), (b"b", A), (b"\xff", B)]
+
+    store.commit(Changes(unwait={b"a", b"b"}))
+
+    assert list(store.iterate_waiting()) == [(b"a\0", A), (b"\xff", B)]
 
 
 def test_given_a_uri_when_its_waiting_row_is_asked_for_then_the_state_says_where_it_is(store: FrontierStore) -> None:
@@ -396,6 +429,8 @@ def test_given_a_damaged_table_when_a_queue_is_read_then_it_is_an_error_and_not_
     assert len(store.queue(A, b"", 10)) == 10
     with pytest.raises(StoreError, match="can't be read: Corruption"):
         store.queue(A, b"", 5000)
+    with pytest.raises(StoreError, match="can't be read: Corruption"):
+        list(store.iterate_queue())
     store.close()
 
 

@@ -29,6 +29,7 @@ class AuditedStore:
         self.failures = 0  #: commits that will fail
         self.commits = 0
         self.settled: Counter[bytes] = Counter()  #: how often each URI was settled
+        self.requeued: set[bytes] = set()  #: settled URIs that may be queued again
 
     def __getattr__(self, name: str):
         return getattr(self.store, name)
@@ -48,7 +49,7 @@ class AuditedStore:
             self.store.close()
 
     def _check_transition(self, key: bytes, old: UriRow | None, new: UriRow) -> None:
-        assert old is None or not old.state.is_settled, f"{old} was settled and became {new}"
+        assert old is None or not old.state.is_settled or key in self.requeued, f"{old} was settled and became {new}"
         if new.state.is_settled:
             self.settled[key] += 1
             assert new.url, f"a settled row keeps its URL: {new}"

@@ -13,10 +13,10 @@ KEY = HOST + b"\x00\xfffinger"
 PLACE = b"\x7f\x00\x00\x00\x00\x00\x00\x09"
 
 FULL_URI = UriRow(state=UriState.FAILED, depth=3, url="https://example.org/ü", status=503, reason="http-5xx", attempt=4,
-                  settled_at=1.7e9 + 0.123, referrer="https://example.org/", worker="w1")
+                  settled_at=1.7e9 + 0.123, referrer="https://example.org/", worker="w1", strikes=2)
 FULL_QUEUED = QueuedUri(key=KEY, place=PLACE, url="https://example.org/ü?q=1", depth=2, priority=-7, attempt=1,
                         referrer="https://example.org/", redirects=("https://a.example/", "https://b.example/"),
-                        is_seed=True)
+                        is_seed=True, strikes=1)
 
 
 @pytest.mark.parametrize("row", [
@@ -29,6 +29,7 @@ FULL_QUEUED = QueuedUri(key=KEY, place=PLACE, url="https://example.org/ü?q=1", 
     UriRow(state=UriState.QUEUED, referrer="https://example.org/"),
     UriRow(state=UriState.DONE, worker="w"),
     UriRow(state=UriState.DONE, url="u"),
+    UriRow(state=UriState.QUEUED, place=PLACE, strikes=1),
     FULL_URI,
 ])
 def test_given_a_uri_row_when_it_is_stored_then_every_field_returns(row: UriRow) -> None:
@@ -42,6 +43,7 @@ def test_given_a_uri_row_when_it_is_stored_then_every_field_returns(row: UriRow)
     QueuedUri(key=KEY, place=PLACE, url="https://example.org/", attempt=1),
     QueuedUri(key=KEY, place=PLACE, url="https://example.org/", redirects=("https://example.com/",)),
     QueuedUri(key=KEY, place=PLACE, url="https://example.org/", is_seed=True),
+    QueuedUri(key=KEY, place=PLACE, url="https://example.org/", strikes=1),
     FULL_QUEUED,
 ])
 def test_given_a_waiting_row_when_it_is_stored_then_key_and_place_return_from_the_key(row: QueuedUri) -> None:
@@ -51,7 +53,7 @@ def test_given_a_waiting_row_when_it_is_stored_then_key_and_place_return_from_th
 
 def test_given_a_host_row_when_it_is_stored_then_every_field_returns() -> None:
     row = HostRow(key=HOST, name="example.org:8080", queued=70_000, next_at=1.7e9, errors=2, settled=5, failed=1,
-                  waiting=b"w\x00", in_scope=True, last_error="dns")
+                  waiting=b"w\x00", in_scope=True, last_error="dns", spent=7)
 
     assert rows.decode_host(rows.encode_host(row)) == row
 
