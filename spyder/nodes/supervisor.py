@@ -139,15 +139,21 @@ class Supervisor:
 def _ask_to_end(group: dict[str, Process]) -> None:
     for process in group.values():
         if process.stdin is not None and process.returncode is None:
-            process.stdin.write(b"q")
+            _write(process, b"q")
             return  # the fetcher, or the one process that is both
 
 
 async def _spawn(role: str, spec: WorkerSpec) -> Process:
     process = await asyncio.create_subprocess_exec(sys.executable, "-m", "spyder.nodes.worker", role, stdin=PIPE)
-    assert process.stdin is not None
-    process.stdin.write(msgspec.json.encode(spec) + b"\n")
+    _write(process, msgspec.json.encode(spec) + b"\n")
     return process
+
+
+def _write(process: Process, data: bytes) -> None:
+    """Write to a child's standard input; one that is dead by now needs to hear nothing, its end is waited for."""
+    assert process.stdin is not None
+    with suppress(OSError, RuntimeError):  # uvloop: the handler is closed
+        process.stdin.write(data)
 
 
 def _code(code: int) -> ExitCode:
