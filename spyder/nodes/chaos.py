@@ -205,6 +205,7 @@ class _Run:
         self._restarts: dict[str, float] = {}  #: names of commands that have ended, and when they start again
         self._causes: dict[str, FaultKind] = {}  #: what we did to a command since its start
         self._asked_at: dict[str, float] = {}  #: commands that were asked to end, and when
+        self._hurt_at: dict[str, float] = {}  #: commands that had a child killed, and when last
         self._is_over = False
         self._hung = ""
         self._pages = site.urls()
@@ -301,6 +302,8 @@ class _Run:
         seconds = self._dice.standstill() if aim.kind is FaultKind.STOP else 0.0
         if not victims.send(child.id, _SIGNALS[aim.kind]):
             return False
+        if aim.kind is FaultKind.KILL:
+            self._hurt_at[part.name] = self._elapsed
         self._note(aim, f"{aim.role.value} of {part.name}", child.id, seconds)
         return True
 
@@ -360,13 +363,19 @@ class _Run:
         self._asked_at.pop(part.name, None)
         is_done = part.role is Role.MASTER and code == ExitCode.OK and "ended: done;" in part.last_line()
         is_explained = is_done or (cause is FaultKind.KILL and code == -signal.SIGKILL) or (
-            code in _GOOD_ENDS and (cause is not None or part.role is Role.SUPERVISOR))
+            code in self._good_ends(part, now) and (cause is not None or part.role is Role.SUPERVISOR))
         self._ends.append(End(at=round(now, 3), name=part.name, code=code, is_explained=is_explained))
         self._restarts[part.name] = now + _RESTART_AFTER
         if not is_explained:
             self._tell(f"{now:6.1f} s  {part.name} ended by itself with code {code}: {part.last_line()}")
         if is_done:
             self._is_over = True
+
+    def _good_ends(self, part: Part, now: float) -> frozenset[int]:
+        """Exit codes of a command that was asked to end; a worker that was killed meanwhile makes it an error."""
+        hurt_at = self._hurt_at.get(part.name)
+        was_hurt = hurt_at is not None and now - hurt_at < self._settings.worker.drain + _END_PATIENCE
+        return _GOOD_ENDS | {ExitCode.ERROR} if was_hurt else _GOOD_ENDS
 
     def _watch_end_of(self, part: Part, now: float) -> None:
         """A command that was asked to end must do so."""
