@@ -22,6 +22,8 @@ _BURST = 64
 _SAFETY_LOOK = 0.5
 #: Seconds between attempts to send what a socket did not take.
 _SEND_RETRY = 0.005
+#: Seconds of silence that TCP bears at the least, however quick the heartbeats are.
+_LEAST_SILENCE = 1.0
 #: Longest path of a UNIX socket, without the closing zero (sockaddr_un on Linux).
 _IPC_PATH_MAX = 107
 
@@ -93,13 +95,28 @@ class Sockets:
         socket.setsockopt(zmq.MAXMSGSIZE, settings.max_message)
         socket.setsockopt(zmq.RECONNECT_IVL, 50)
         socket.setsockopt(zmq.RECONNECT_IVL_MAX, 1000)
-        socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
-        socket.setsockopt(zmq.TCP_KEEPALIVE_IDLE, 30)
-        socket.setsockopt(zmq.TCP_KEEPALIVE_INTVL, 10)
-        socket.setsockopt(zmq.TCP_KEEPALIVE_CNT, 3)
+        self._give_up_after(socket, settings.heartbeat * settings.missed)
         socket.setsockopt(zmq.IPV6, 1)
         self._open.append(socket)
         return socket
+
+    @staticmethod
+    def _give_up_after(socket: Socket, silence: float) -> None:
+        """Have TCP give a connection up soon after *silence* seconds, so that a new one is made.
+
+        Left to itself, TCP repeats what was lost ever more seldom, up to minutes apart, and a side that only receives
+        learns of a reset that the other side had when it asks: after two hours. What is lost with the connection is
+        sent again by those who wait for its acknowledgement.
+        """
+        silence = max(silence, _LEAST_SILENCE)
+        patience = int(2000 * silence)  # milliseconds
+        socket.setsockopt(zmq.TCP_MAXRT, patience)  # sent, and not acknowledged: TCP_USER_TIMEOUT, RFC 5482
+        socket.setsockopt(zmq.CONNECT_TIMEOUT, int(1000 * silence))
+        socket.setsockopt(zmq.HANDSHAKE_IVL, patience)
+        socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
+        socket.setsockopt(zmq.TCP_KEEPALIVE_IDLE, max(1, round(silence)))
+        socket.setsockopt(zmq.TCP_KEEPALIVE_INTVL, 1)
+        socket.setsockopt(zmq.TCP_KEEPALIVE_CNT, max(3, round(silence)))
 
     def _attach(self, socket: Socket, bind: str | None, connect: str | None) -> Socket:
         address = bind if bind is not None else connect

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from asyncio.subprocess import PIPE, Process
+from contextlib import suppress
 
 import msgspec
 
@@ -29,16 +30,15 @@ class Pair:
         for role in (BOTH,) if self._spec.is_one_process else (FETCHER, EXTRACTOR):
             process = await asyncio.create_subprocess_exec(sys.executable, "-m", "spyder.nodes.worker", role,
                                                            self._spec.name, stdin=PIPE)
-            assert process.stdin is not None
-            process.stdin.write(msgspec.json.encode(self._spec) + b"\n")
+            _write(process, msgspec.json.encode(self._spec) + b"\n")
             self._processes[role] = process
             self._waits[role] = asyncio.create_task(process.wait(), name=f"{role} {self._spec.name}")
 
     def ask(self, request: bytes) -> None:
         """Say :data:`spyder.nodes.spec.QUIT` or ``RETIRE`` to the fetcher, or to the one process that is both."""
         for process in self._processes.values():
-            if process.stdin is not None and process.returncode is None:
-                process.stdin.write(request)
+            if process.returncode is None:
+                _write(process, request)
                 return
 
     def kill(self) -> None:
@@ -95,3 +95,10 @@ class Pair:
         self._board.close()
         for path in (self._spec.board_path, self._spec.board_path.with_suffix(".stage")):
             path.unlink(missing_ok=True)
+
+
+def _write(process: Process, data: bytes) -> None:
+    """Write to a child, which may be dead by now: its end tells that."""
+    assert process.stdin is not None
+    with suppress(OSError, RuntimeError):  # uvloop raises the second for a transport that is closed
+        process.stdin.write(data)
