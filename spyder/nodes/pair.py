@@ -22,6 +22,8 @@ class Pair:
         """Make the board. Raises :class:`OSError` when it can't be written."""
         self._spec = spec
         self._board = Board(spec.board_path)
+        limits = spec.read_settings().worker
+        self._is_measured = limits.memory_soft is not None or limits.memory_hard is not None
         self._processes: dict[str, Process] = {}
         self._waits: dict[str, asyncio.Task[int]] = {}
 
@@ -73,8 +75,9 @@ class Pair:
         beats = {FETCHER: board[Cell.FETCHER_BEAT]}
         if not self.is_finished:
             beats[EXTRACTOR] = board[Cell.EXTRACTOR_BEAT]
-        return Look(at=at, beats=beats, pages=board[Cell.PAGES],
-                    memory={role: resident_memory(process.pid) for role, process in self._processes.items()})
+        memory = {role: resident_memory(process.pid) if self._is_measured else 0
+                  for role, process in self._processes.items()}
+        return Look(at=at, beats=beats, memory=memory, pages=board[Cell.PAGES])
 
     @property
     def is_finished(self) -> bool:

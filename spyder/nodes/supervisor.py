@@ -19,7 +19,7 @@ from spyder.settings import Settings
 _log = logging.getLogger(__name__)
 
 #: Seconds between looks at a worker.
-LOOK_INTERVAL = 0.25
+LOOK_INTERVAL = 0.5
 #: Seconds that a killed process may take to be gone: one that waits for a broken disk can't even be killed.
 _TO_DIE = 10.0
 _CAREFUL = ", and fetches one page at a time at first"

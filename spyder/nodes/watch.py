@@ -34,7 +34,7 @@ class Look(NamedTuple):
 
     at: float  #: monotonic seconds
     beats: Mapping[str, int]  #: by stage: changes as long as it makes progress; 0 before its start
-    memory: Mapping[str, int]  #: by process: bytes, resident
+    memory: Mapping[str, int]  #: by process: bytes, resident; 0 when no limit is set
     pages: int  #: extracted so far
 
 
