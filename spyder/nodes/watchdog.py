@@ -145,7 +145,7 @@ class Watchdog:
         if blocked is not None and _is_decisive(blocked, progress):
             return self._explained(blocked, progress, details)
         if progress.leased:
-            return self._judge_leases(now, silence, progress, details())
+            return self._judge_leases(silence, progress, details())
         if blocked is not None and blocked.kind == "slots":  # taken by leases whose URIs others have settled
             return blocked
         return self._judge_times(now, silence, progress, details)
@@ -162,7 +162,7 @@ class Watchdog:
             text = f"{text}; {progress.queued + progress.scheduled:,} URIs are left"
         return msgspec.structs.replace(cause, text=text)
 
-    def _judge_leases(self, now: float, silence: float, progress: Progress, details: Details) -> Cause | None:
+    def _judge_leases(self, silence: float, progress: Progress, details: Details) -> Cause | None:
         """Leases are out: pages may be slow, but not slower than the limits of the settings."""
         oldest = max((holder.oldest for holder in details.holders), default=0.0)
         if min(oldest, silence) > self._slow_page:
@@ -170,7 +170,8 @@ class Watchdog:
                 f"worker {holder.worker} has held {holder.leases:,} {_leases(holder.leases)} for up to "
                 f"{span(holder.oldest)}{_troubled(progress.troubles.get(holder.worker, ''))}"
                 for holder in sorted(details.holders, key=lambda holder: -holder.oldest)[:3]))
-        if progress.queued and progress.free and self._is_overdue(now, progress):
+        if (progress.queued and progress.free and progress.next_wake is not None
+                and progress.now - progress.next_wake > self._patience):  # a time that moves on is leasing at work
             return self._unexplained(progress)
         returned = progress.returned - self._returned
         if not returned:
