@@ -37,8 +37,9 @@ def test_every_command_has_help(name):
     ["start", "master", "--settings", "open.yaml"], ["start", "nobody"], ["nonsense"],
     ["seed"], ["seed", "--file", "nope"], ["seed", "--file", "bytes"], ["seed", "--file", "."],
     ["settings", "--check", "wrong.yaml"], ["settings", "--check", "misspelt.yaml"],
-    ["frontier", "dump", ".", "--state", "leased"],
     ["explain"], ["explain", "http://["], ["explain", "a b"], ["explain", "h", "i"],
+    ["frontier", "dump", ".", "--state", "leased"], ["frontier", "check"], ["checkpoint"],
+    ["requeue"], ["requeue", "--state", "failed"], ["requeue", "h", "--state", "done"], ["requeue", "--output", "."],
 ], ids=" ".join)
 def test_mistakes_get_one_line_and_exit_2(arguments, mistakes):
     result = CliRunner().invoke(main, arguments)
@@ -51,8 +52,13 @@ def test_mistakes_get_one_line_and_exit_2(arguments, mistakes):
     ["status", "--output", "nope"], ["stop", "--output", "nope"], ["seed", "h", "--output", "nope"],
     ["frontier", "ls", "nope"], ["frontier", "ls", "file"], ["frontier", "dump", "."], ["frontier", "show", ".", "h"],
     ["explain", "h", "--output", "nope"], ["explain", "h", "--output", "file"], ["explain", "h", "--output", "."],
-    ["explain", "h", "--settings", "dead.yaml"], ["init", "file"], ["status", "--settings", "dead.yaml"],
-    ["status", "--settings", "nohost.yaml"],
+    ["explain", "h", "--settings", "dead.yaml"],
+    ["init", "file"], ["status", "--settings", "dead.yaml"], ["status", "--settings", "nohost.yaml"],
+    ["frontier", "check", "nope"], ["checkpoint", "x", "--output", "nope"],
+    ["checkpoint", "x", "--settings", "dead.yaml"],
+    ["requeue", "h", "--output", "nope"], ["requeue", "--all", "--output", "file"],
+    ["requeue", "h", "--settings", "dead.yaml"], ["crawl", "--from", "nope"], ["crawl", "h", "--from", "file"],
+    ["crawl", "--from", ".", "--fresh"],
 ], ids=" ".join)
 def test_what_is_not_there_gets_one_line_and_exit_1(arguments, mistakes):
     result = CliRunner().invoke(main, arguments)

@@ -103,8 +103,10 @@ class Crawl:
 
     def __init__(self, clock: ManualClock, *, store: FrontierStore | None = None, mode: str = "host",
                  assignment: str = "host", canonical: str = "plain", prioritizer=None, per_host: int = 1,
-                 delay: float = 0.0, delay_factor: float = 0.0, pages: int | None = None, **sections) -> None:
+                 delay: float = 0.0, delay_factor: float = 0.0, pages: int | None = None, project: str = "default",
+                 **sections) -> None:
         self.clock = clock
+        self.project = project
         self.store = AuditedStore(store if store is not None else MemoryStore())
         self.mode = mode
         self.settings = FrontierSection(**{"assignment": assignment, "canonical": canonical,
@@ -121,7 +123,7 @@ class Crawl:
     def _build(self) -> Frontier:
         return Frontier(store=self.store, clock=self.clock, identity=self.identity, scoping=HostScoping(self.mode),
                         prioritizer=self.prioritizer, frontier=self.settings, politeness=self.politeness,
-                        retry=self.retry, limits=self.limits)
+                        retry=self.retry, limits=self.limits, project=self.project)
 
     def restart(self, reopen: Callable[[], FrontierStore] | None = None, *, in_good_order: bool = False,
                 **changed) -> None:
