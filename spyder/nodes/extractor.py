@@ -9,12 +9,13 @@ from pathlib import Path
 
 from spyder import plugins
 from spyder.bus import sockets as zsockets
+from spyder.bus.garbage import Garbage
 from spyder.bus.messages import Ack, Codec, MasterHeartbeat, MasterMessage, OutcomeBatch, OutcomeMessage, Probe, Welcome
 from spyder.bus.mgmt import GREETING_INTERVAL
 from spyder.bus.outcomes import Outbox
 from spyder.bus.sockets import Frames, Poller, Sockets, reachable
 from spyder.contracts import Sink
-from spyder.errors import MessageError, SpyderError
+from spyder.errors import BusError, MessageError, SpyderError
 from spyder.model.clock import Clock, StageTimes, cpu_seconds
 from spyder.model.records import Outcome, Page
 from spyder.model.states import ExitCode
@@ -74,7 +75,8 @@ class Extractor:
         self._is_pipe_full = False
         self._scope_version = 0
         self._end_at: float | None = None
-        self._counts = {"pages": 0, "bytes": 0, "batches": 0, "dropped": 0}
+        self._counts = {"pages": 0, "bytes": 0, "batches": 0}
+        self._garbage = Garbage(clock.monotonic)
         self._pipeline = self._build_pipeline()
         self._sink: Sink = JsonlSink(Path(self._settings.output.directory) / "pages", name=f"pages-{host_name()}",
                                      rotate_size=self._settings.output.rotate_size)
@@ -224,9 +226,12 @@ class Extractor:
     # -- management ----------------------------------------------------------------------------------------------
 
     def _hear(self) -> None:
-        while (frames := zsockets.receive(self._mgmt)) is not None:
+        for _ in range(_BURST):
+            frames = zsockets.receive(self._mgmt)
+            if frames is None:
+                return
             try:
-                message = self._from_master.decode(frames[-1])
+                message = self._from_master.read(frames)
             except MessageError as error:
                 self._drop("management message", error)
                 continue
@@ -255,7 +260,13 @@ class Extractor:
         if old is None or old.outcomes != welcome.outcomes:
             if self._publisher is not None:
                 self._sockets.close(self._publisher, linger=0)
-            self._publisher = self._sockets.publisher(connect=reachable(welcome.outcomes, self._bus.mgmt_master))
+                self._publisher = None
+            try:
+                self._publisher = self._sockets.publisher(connect=reachable(welcome.outcomes, self._bus.mgmt_master))
+            except BusError as error:
+                _log.error("a welcome names no address: %s", error)
+                self._welcome = None
+                return
         self._welcome = welcome
         self._is_open = False
         self._next_probe = 0.0
@@ -315,10 +326,10 @@ class Extractor:
             self._board[Cell.MEMORY] = resident_memory()
             if self._pump_log is not None:
                 self._pump_log()
-            self._board[Cell.DROPPED] = self._counts["dropped"]
+            self._board[Cell.DROPPED] = self._garbage.count
             if self._spec.is_profiled:
                 self._board.show_stages(self._times.seconds)
 
     def _drop(self, what: str, error: Exception) -> None:
-        self._counts["dropped"] += 1
-        _log.warning("dropped a %s: %s", what, error)
+        if line := self._garbage.take(what, error):
+            _log.warning("%s", line)

@@ -10,6 +10,7 @@ from collections import deque
 from spyder import __version__
 from spyder.bus import sockets as zsockets
 from spyder.bus.dispatch import BatchOrder
+from spyder.bus.garbage import Garbage
 from spyder.bus.messages import (
     PROTOCOL_VERSION,
     Available,
@@ -26,7 +27,7 @@ from spyder.bus.messages import (
 )
 from spyder.bus.mgmt import GREETING_INTERVAL, Membership, Step
 from spyder.bus.sockets import Frames, Reader, Sender, Sockets, reachable
-from spyder.errors import MessageError
+from spyder.errors import BusError, MessageError
 from spyder.fetch.retry_after import retry_after_seconds
 from spyder.fetch.transport import Transport
 from spyder.model.clock import Clock, cpu_seconds
@@ -74,7 +75,7 @@ class Fetcher:
         self._pull_reader: Reader | None = None
         self._sent_pages = 0
         self._sent_bytes = 0
-        self._dropped = 0
+        self._garbage = Garbage(clock.monotonic)
         self._paused = ""
         self._is_quitting = False
         self.reason = ""  #: why the worker ends before anybody asked it to
@@ -110,7 +111,7 @@ class Fetcher:
 
     def _hear(self, frames: Frames) -> None:
         try:
-            message = self._from_master.decode(frames[-1])
+            message = self._from_master.read(frames)
         except MessageError as error:
             self._drop("management message", error)
             return
@@ -149,7 +150,12 @@ class Fetcher:
         assert welcome is not None
         self._disconnect()
         self._order = BatchOrder(welcome.session)
-        self._pull = self._sockets.pull(connect=reachable(welcome.push, self._bus.mgmt_master))
+        try:
+            self._pull = self._sockets.pull(connect=reachable(welcome.push, self._bus.mgmt_master))
+        except BusError as error:
+            _log.error("a welcome names no address: %s", error)
+            self._membership.welcome = None
+            return
         self._pull_reader = Reader(self._pull, self._take, on_burst=self._begin)
         self._send_heartbeat()
         _log.info("welcome by %s, epoch %d", welcome.master, welcome.epoch)
@@ -195,7 +201,7 @@ class Fetcher:
         return Load(
             fetching=self._transport.active, waiting=len(self._waiting), pages=self._sent_pages,
             extracted=board[Cell.PAGES], batches=board[Cell.BATCHES], outbox=board[Cell.OUTBOX],
-            dropped=self._dropped + board[Cell.DROPPED], fetcher_cpu=cpu_seconds(),
+            dropped=self._garbage.count + board[Cell.DROPPED], fetcher_cpu=cpu_seconds(),
             extractor_cpu=board[Cell.CPU] / 1e6, fetcher_memory=resident_memory(),
             extractor_memory=board[Cell.MEMORY], stages=board.stages(),
             trouble=self._paused or ("its outputs can't be written" if board[Cell.TROUBLE] else ""))
@@ -207,7 +213,7 @@ class Fetcher:
 
     def _take(self, frames: Frames) -> None:
         try:
-            batch = self._leases.decode(frames[-1])
+            batch = self._leases.read(frames, count=1)
         except MessageError as error:
             self._drop("lease batch", error)
             return
@@ -280,5 +286,5 @@ class Fetcher:
             self._end.set_result(code)
 
     def _drop(self, what: str, error: MessageError) -> None:
-        self._dropped += 1
-        _log.warning("dropped a %s: %s", what, error)
+        if line := self._garbage.take(what, error):
+            _log.warning("%s", line)

@@ -14,6 +14,7 @@ import msgspec
 
 from spyder import __version__, plugins
 from spyder.bus import sockets as zsockets
+from spyder.bus.garbage import Garbage
 from spyder.bus.messages import (
     PROTOCOL_VERSION,
     Ack,
@@ -34,6 +35,7 @@ from spyder.bus.messages import (
     Welcome,
     WorkerHeartbeat,
     WorkerMessage,
+    read_stranger,
 )
 from spyder.bus.mgmt import GREETING_INTERVAL, Peer, PeerState, Roster
 from spyder.bus.outcomes import Delivery, Positions
@@ -56,6 +58,8 @@ _COMMIT_RETRY = 1.0
 _TURN = 256
 #: Batches of outcomes that share a commit at the most: more would keep the hosts waiting.
 _OUTCOME_BURST = 4
+#: Workers turned away that are remembered, so that each is spoken of once.
+_REFUSALS_REMEMBERED = 1000
 #: Topic that every worker subscribes to.
 _ALL = b"all"
 
@@ -107,13 +111,15 @@ class Master:
         self._rate = Rate()
         self._push_number = 0
         self._refusals: set[str] = set()
+        self._garbage = Garbage(clock.monotonic)
+        self._turned_away = Garbage(clock.monotonic)
 
     # -- start and end -------------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Bind the three addresses and begin to listen. Raises :class:`spyder.errors.BusError` if one can't be."""
         settle_memory()
-        self._mgmt_out = self._sockets.publisher(bind=self._bus.mgmt_master)
+        self._mgmt_out = self._sockets.publisher(bind=self._bus.mgmt_master, is_lossy=True)
         mgmt_in = self._sockets.subscriber(bind=self._bus.mgmt_worker)
         outcomes_in = self._sockets.subscriber(bind=self._bus.outcomes)
         self._outcomes_address = zsockets.endpoint(outcomes_in)
@@ -204,10 +210,13 @@ class Master:
 
     def _hear(self, frames: Frames) -> None:
         try:
-            message = self._from_worker.decode(frames[-1])
+            message = self._from_worker.read(frames)
         except MessageError as error:
-            self._drop("management message", error)
-            return
+            stranger = read_stranger(frames[-1])
+            if stranger is None:
+                self._drop("management message", error)
+                return
+            message = stranger
         match message:
             case Fetched():
                 peer = self._roster.get(message.worker)
@@ -241,9 +250,7 @@ class Master:
         objection = self._roster.objection(greeting)
         if objection:
             self._say(greeting.worker.encode(), Refused(protocol=PROTOCOL_VERSION, reason=objection))
-            if greeting.worker not in self._refusals:
-                self._refusals.add(greeting.worker)
-                _log.error("refused: %s", objection)
+            self._refuse(greeting.worker, objection)
             return
         peer = self._roster.get(greeting.worker)
         if peer is not None and peer.has_beaten:
@@ -258,12 +265,14 @@ class Master:
 
     def _welcome(self, greeting: Available) -> Peer | None:
         """A session and a PUSH socket for a worker; None, and it goes on greeting, while no address is free."""
+        if len(self._roster) >= self._bus.max_workers:
+            self._refuse(greeting.worker, f"worker {greeting.worker} can't be welcome: {len(self._roster)} others are "
+                                          f"(bus.max_workers)")
+            return None
         try:
             pipe = _LeasePipe(*bind_push(self._sockets, self._bus.push, self._push_number + 1))
         except BusError as error:
-            if greeting.worker not in self._refusals:
-                self._refusals.add(greeting.worker)
-                _log.error("worker %s can't be welcome: %s", greeting.worker, error)
+            self._refuse(greeting.worker, f"worker {greeting.worker} can't be welcome: {error}")
             return None
         self._push_number += 1
         self._push[greeting.worker] = pipe
@@ -306,7 +315,7 @@ class Master:
             return
         self._times.start()
         try:
-            message = self._outcomes.decode(frames[-1])
+            message = self._outcomes.read(frames)
         except MessageError as error:
             self._drop("outcome message", error)
             return
@@ -521,7 +530,17 @@ class Master:
 
     def _drop(self, what: str, error: MessageError) -> None:
         self._counts["garbage"] += 1
-        _log.warning("dropped a %s: %s", what, error)
+        if line := self._garbage.take(what, error):
+            _log.warning("%s", line)
+
+    def _refuse(self, worker: str, why: str) -> None:
+        """Say once that *worker* is turned away; a stranger who makes up names does not fill the memory with them."""
+        if len(self._refusals) >= _REFUSALS_REMEMBERED:
+            self._refusals.clear()
+        if worker not in self._refusals:
+            self._refusals.add(worker)
+            if line := self._turned_away.take("greeting", MessageError(why)):
+                _log.error("%s", line)
 
     # -- what can be asked ---------------------------------------------------------------------------------------
 
