@@ -25,16 +25,18 @@ from spyder.frontier.schedule import Schedule
 from spyder.frontier.seedscope import SeedScope
 from spyder.frontier.silent import SilentFetches
 from spyder.model.clock import Clock
+from spyder.model.limits import MAX_URL
 from spyder.model.records import Books, CrawlUri, FetchNotice, HeldLease, HostRow, Link, Outcome, QueuedUri, UriRow
 from spyder.model.scoping import HostScoping
 from spyder.model.states import ErrorKind, LinkKind, UriState
-from spyder.model.url import HOST_BYTES, UriIdentity, parse_seed
+from spyder.model.url import HOST_BYTES, KEY_BYTES, UriIdentity, parse_seed
 from spyder.settings import FrontierSection, LimitsSection, PolitenessSection, RetrySection
 
 #: Name of the small value that says that the last master ended in good order.
 _CLEAN = "clean"
 #: A number of pages that no crawl reaches.
 _UNLIMITED = 1 << 62
+_SCHEMES = ("http://", "https://")
 
 
 class SeedReport(msgspec.Struct, kw_only=True):
@@ -621,6 +623,9 @@ class Frontier:
             return
         self._ledger.hosts({link.key[:HOST_BYTES] for link in links})  # reads ahead
         for link in links:
+            if len(link.key) != KEY_BYTES or len(link.url) > MAX_URL or not link.url.startswith(_SCHEMES):
+                self.counts["garbage"] += 1
+                continue
             is_redirect = link.kind is LinkKind.REDIRECT
             if is_redirect and parent.is_seed:
                 self._scope.widen(link.url)  # where a seed leads is what its owner meant

@@ -11,6 +11,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Protocol, TypeVar, assert_never
 
+from spyder.bus.garbage import Garbage
 from spyder.bus.messages import (
     PROTOCOL_VERSION,
     Ack,
@@ -133,6 +134,7 @@ class Coordinator:
         self._welcomes_again = False
         self._last_at: OrderedDict[str, float] = OrderedDict()  #: when workers that have parted spoke last
         self._complaints: set[str] = set()
+        self._turned_away = Garbage(clock.monotonic)
         self._dropped = 0  #: frames dropped by workers that have parted
         self._resent = 0  #: batches of outcomes sent again by workers that have parted
 
@@ -519,7 +521,8 @@ class Coordinator:
             if len(self._complaints) >= _COMPLAINTS:
                 self._complaints.clear()
             self._complaints.add(line)
-            _log.error("%s", line)
+            if complaint := self._turned_away.take("greeting", BusError(line)):
+                _log.error("%s", complaint)
 
     # -- pause and end -------------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from spyder import plugins
 from spyder.bus import sockets as zsockets
+from spyder.bus.garbage import Garbage
 from spyder.bus.messages import Codec, MasterMessage
 from spyder.bus.sockets import Frames, Poller, Sockets, reachable
 from spyder.errors import MessageError, SpyderError
@@ -52,6 +53,7 @@ class Extractor:
         self._times = StageTimes(enabled=spec.is_profiled)
         self._pages: Codec[Page] = Codec(Page, limit=self._bus.max_message)
         self._from_master: Codec[MasterMessage] = Codec(MasterMessage, limit=self._bus.max_message)
+        self._garbage = Garbage(clock.monotonic)
         self._publisher: zsockets.Socket | None = None
         self._next_figures = 0.0
         output = Path(settings.output.directory)
@@ -120,9 +122,12 @@ class Extractor:
         self._stage.take(page, body)
 
     def _hear(self) -> None:
-        while (frames := zsockets.receive(self._mgmt)) is not None:
+        for _ in range(_BURST):
+            frames = zsockets.receive(self._mgmt)
+            if frames is None:
+                return
             try:
-                message = self._from_master.decode(frames[-1])
+                message = self._from_master.read(frames)
             except MessageError as error:
                 self._drop("management message", error)
             else:
@@ -130,7 +135,8 @@ class Extractor:
 
     def _drop(self, what: str, error: Exception) -> None:
         self._board[Cell.DROPPED] += 1
-        _log.warning("dropped a %s: %s", what, error)
+        if line := self._garbage.take(what, error):
+            _log.warning("%s", line)
 
     # -- what the stage wants done: its ExtractPort ------------------------------------------------------------------
 
@@ -138,6 +144,7 @@ class Extractor:
         """Publish to the address *outcomes* from now on."""
         if self._publisher is not None:
             self._sockets.close(self._publisher, linger=0)
+            self._publisher = None
         self._publisher = self._sockets.publisher(connect=reachable(outcomes, self._bus.mgmt_master))
 
     def publish(self, topic: bytes, payload: bytes) -> bool:

@@ -14,6 +14,7 @@ from spyder.bus.messages import Ack, Codec, MasterHeartbeat, MasterMessage, Outc
 from spyder.bus.mgmt import GREETING_INTERVAL
 from spyder.bus.outcomes import Outbox
 from spyder.contracts import Sink
+from spyder.errors import BusError
 from spyder.model.clock import Clock, StageTimes
 from spyder.model.records import Outcome, Page
 from spyder.model.states import ExitCode
@@ -45,7 +46,7 @@ class ExtractPort(Protocol):
     """What an extract stage has done for it."""
 
     def connect(self, outcomes: str) -> None:
-        """Publish to the address *outcomes* from now on, and to no other."""
+        """Publish to the address *outcomes* from now on, and to no other. Raises :class:`BusError` for none."""
 
     def publish(self, topic: bytes, payload: bytes) -> bool:
         """Publish a message of the outcome socket; False when the pipe is full. It may get lost."""
@@ -226,7 +227,12 @@ class ExtractStage:
         if old is not None and (old.master, old.epoch) != (welcome.master, welcome.epoch):
             self._pipeline.forget_links()  # its frontier may be another one, to which they are new
         if old is None or old.outcomes != welcome.outcomes:
-            self._port.connect(welcome.outcomes)
+            try:
+                self._port.connect(welcome.outcomes)
+            except BusError as error:
+                _log.error("a welcome names no address: %s", error)
+                self._welcome = None
+                return
         self._welcome = welcome
         self._is_open = False
         self._next_probe = 0.0

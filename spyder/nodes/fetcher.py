@@ -10,6 +10,7 @@ from collections.abc import Coroutine
 import msgspec
 
 from spyder.bus import sockets as zsockets
+from spyder.bus.garbage import Garbage
 from spyder.bus.messages import Codec, LeaseBatch, MasterMessage, WorkerMessage
 from spyder.bus.sockets import Frames, Reader, Sender, Sockets, reachable
 from spyder.errors import MessageError
@@ -40,6 +41,7 @@ class Fetcher:
         self._to_master: Codec[WorkerMessage] = Codec(WorkerMessage, limit=self._bus.max_message)
         self._leases: Codec[LeaseBatch] = Codec(LeaseBatch, limit=self._bus.max_message)
         self._pages: Codec[Page] = Codec(Page, limit=self._bus.max_message)
+        self._garbage = Garbage(clock.monotonic)
         self._pull: zsockets.Socket | None = None
         self._pull_reader: Reader | None = None
         self._begin_timer: asyncio.TimerHandle | None = None
@@ -107,7 +109,7 @@ class Fetcher:
 
     def _hear(self, frames: Frames) -> None:
         try:
-            message = self._from_master.decode(frames[-1])
+            message = self._from_master.read(frames)
         except MessageError as error:
             self._drop("management message", error)
         else:
@@ -116,7 +118,7 @@ class Fetcher:
 
     def _take(self, frames: Frames) -> None:
         try:
-            batch = self._leases.decode(frames[-1])
+            batch = self._leases.read(frames, count=1)
         except MessageError as error:
             self._drop("lease batch", error)
         else:
@@ -124,7 +126,8 @@ class Fetcher:
 
     def _drop(self, what: str, error: MessageError) -> None:
         self._stage.dropped += 1
-        _log.warning("dropped a %s: %s", what, error)
+        if line := self._garbage.take(what, error):
+            _log.warning("%s", line)
 
     # -- what the stage wants done: its FetchPort --------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ from spyder.bus.messages import (
     WorkerMessage,
 )
 from spyder.bus.mgmt import GREETING_INTERVAL, Membership, Step
+from spyder.errors import BusError
 from spyder.fetch.retry_after import retry_after_seconds
 from spyder.model.clock import Clock
 from spyder.model.records import CrawlUri, FetchNotice, HeldLease, Page
@@ -66,7 +67,7 @@ class FetchPort(Protocol):
         """Publish a management message; it may get lost."""
 
     def connect(self, push: str) -> None:
-        """Take leases from the address *push* from now on, and from no other."""
+        """Take leases from the address *push* from now on, and from no other. Raises :class:`BusError` for none."""
 
     def disconnect(self) -> None:
         """Take no leases."""
@@ -155,7 +156,12 @@ class FetchStage:
         assert welcome is not None
         self._waiting.clear()
         self._order = BatchOrder(welcome.session)
-        self._port.connect(welcome.push)
+        try:
+            self._port.connect(welcome.push)
+        except BusError as error:
+            _log.error("a welcome names no address: %s", error)
+            self._membership.leave(self._clock.monotonic())
+            return
         self._send_heartbeat()
         _log.info("welcome by %s, epoch %d", welcome.master, welcome.epoch)
 

@@ -13,7 +13,8 @@ import msgspec
 
 from spyder import __version__, plugins
 from spyder.bus import sockets as zsockets
-from spyder.bus.messages import Codec, LeaseBatch, MasterMessage, OutcomeMessage, WorkerMessage
+from spyder.bus.garbage import Garbage
+from spyder.bus.messages import Codec, LeaseBatch, MasterMessage, OutcomeMessage, WorkerMessage, read_stranger
 from spyder.bus.sockets import Frames, Reader, Sender, Socket, Sockets, bind_push
 from spyder.errors import MessageError, StoreError
 from spyder.frontier.frontier import Frontier, SeedReport
@@ -68,6 +69,7 @@ class Master:
         self._is_closed = False
         self._beat_task: asyncio.Task[None] | None = None
         self._rate = Rate()
+        self._garbage = Garbage(clock.monotonic)
         self._view = LiveView(self._core, settings, clock)
 
     # -- start and end -------------------------------------------------------------------------------------------
@@ -75,7 +77,7 @@ class Master:
     def start(self) -> None:
         """Bind the three addresses and begin to listen. Raises :class:`spyder.errors.BusError` if one can't be."""
         settle_memory()
-        self._mgmt_out = self._sockets.publisher(bind=self._bus.mgmt_master)
+        self._mgmt_out = self._sockets.publisher(bind=self._bus.mgmt_master, is_lossy=True)
         mgmt_in = self._sockets.subscriber(bind=self._bus.mgmt_worker)
         outcomes_in = self._sockets.subscriber(bind=self._bus.outcomes)
         self._core.outcomes = zsockets.endpoint(outcomes_in)
@@ -163,16 +165,20 @@ class Master:
 
     def _hear(self, frames: Frames) -> None:
         try:
-            message = self._from_worker.decode(frames[-1])
+            message = self._from_worker.read(frames)
         except MessageError as error:
-            self._drop("management message", error)
+            stranger = read_stranger(frames[-1])
+            if stranger is None:
+                self._drop("management message", error)
+            else:
+                self._core.hear(stranger)
         else:
             self._core.hear(message)
 
     def _take(self, frames: Frames) -> None:
         self._times.start()
         try:
-            message = self._outcomes.decode(frames[-1])
+            message = self._outcomes.read(frames)
         except MessageError as error:
             self._drop("outcome message", error)
         else:
@@ -198,7 +204,8 @@ class Master:
 
     def _drop(self, what: str, error: MessageError) -> None:
         self._core.counts["garbage"] += 1
-        _log.warning("dropped a %s: %s", what, error)
+        if line := self._garbage.take(what, error):
+            _log.warning("%s", line)
 
     # -- what the coordinator wants done: its MasterPort -----------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from base64 import b32encode
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from spyder.extract.headers import content_type_of, field, header_links
 from spyder.extract.html import read_html
 from spyder.fetch.retry_after import retry_after_seconds
 from spyder.model.clock import StageTimes
+from spyder.model.limits import MAX_LINK_BYTES, MAX_LINKS, MAX_URL
 from spyder.model.records import Failure, Link, Outcome, Page, PageRecord
 from spyder.model.states import ErrorKind, LinkKind
 from spyder.model.url import PROJECT_BYTES, Resolver, UriIdentity
@@ -22,8 +24,12 @@ from spyder.nodes.pageview import FetchedPage
 from spyder.scope.rules import LinkScope
 from spyder.settings import Settings
 
+_log = logging.getLogger(__name__)
+
 #: Links whose last judgement is remembered.
 _RECENT = 50_000
+#: Links that fit into a message, however long they are.
+_MANY = MAX_LINK_BYTES // MAX_URL
 #: Greater than any depth.
 _NEVER = 1 << 62
 
@@ -146,14 +152,15 @@ class Pipeline:
             if kind is not LinkKind.REDIRECT and recent.get(href, _NEVER) <= its_depth:
                 continue
             recent[href] = its_depth
-            if not admits(href, its_depth) and not (kind is LinkKind.REDIRECT and page.uri.is_seed):
+            if not admits(href, its_depth) and not (
+                    kind is LinkKind.REDIRECT and page.uri.is_seed and len(href) <= MAX_URL):
                 continue
             key = key_of(project, href)
             if is_new(key, its_depth):
                 links.append(Link(url=href, key=key, kind=kind))
         if len(recent) > _RECENT:
             self._recent = {}
-        return tuple(links)
+        return tuple(links if len(links) <= _MANY else _that_fit(links, page.uri.url))
 
     def _retry_after(self, page: Page) -> float:
         if page.status not in {429, 503}:
@@ -174,6 +181,19 @@ class Pipeline:
             charset=view.charset if view else "", wire_size=page.wire_size, size=len(body),
             digest=_digest(body) if body else "", title=view.title if view else "",
             links=len(view.found) if view else 0, data=dict(view.data) if view else {})
+
+
+def _that_fit(links: list[Link], url: str) -> list[Link]:
+    """As many of a page's links as one message can carry; a processor may follow any number."""
+    size, count = 0, 0
+    for link in links[:MAX_LINKS]:
+        size += len(link.url)
+        if size > MAX_LINK_BYTES:
+            break
+        count += 1
+    if count < len(links):
+        _log.warning("%s has %d links: the first %d are followed", url, len(links), count)
+    return links[:count]
 
 
 def _unwritable(view: FetchedPage) -> Failure | None:

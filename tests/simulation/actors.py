@@ -166,7 +166,7 @@ class SimWorker(Process):
         super().__init__(world.machine, f"fetcher{number}")
         self.world = world
         self.host = host  #: where its supervisor and its disk are: it outlives the worker
-        self.identity = f"worker:{host}:{number}"
+        self.identity = f"worker:{host}:1.{number}:{number:08x}"
         self.exit_code: ExitCode | None = None
         self.board = Board()
         self.clock = ProcessClock(world.machine, world.machine.random.random() * 1000)

@@ -359,7 +359,6 @@ def test_given_no_sink_at_all_when_many_records_come_then_memory_is_bounded_and_
         make, logger, monkeypatch):
     monkeypatch.setattr("spyder.bus.logpipe._KEPT", 10)
     publisher = publisher_for(make(), logger, free_address())
-    publisher._waiting = type(publisher._waiting)(maxlen=10)
     for number in range(25):
         logger.info("%d", number)
     assert (len(publisher._waiting), publisher.dropped) == (10, 15)
