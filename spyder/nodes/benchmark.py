@@ -144,8 +144,9 @@ def _workers_processes() -> dict[str, int]:
     try:
         pids = [int(pid) for path in Path("/proc/self/task").glob("*/children") for pid in path.read_text().split()]
         for pid in sorted(pids):
-            role = Path(f"/proc/{pid}/cmdline").read_text().rstrip("\0").rpartition("\0")[2]
-            if role in {FETCHER, EXTRACTOR}:
+            words = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+            role = next((role for role in (FETCHER, EXTRACTOR) if role in words), None)
+            if role is not None:
                 found[f"{role} {sum(name.startswith(role) for name in found)}"] = pid
     except OSError:
         return {}  # one has just ended

@@ -47,7 +47,8 @@ class Pair:
         """End what is left of it, now."""
         for process in self._processes.values():
             if process.returncode is None:
-                process.kill()
+                with suppress(ProcessLookupError):  # it has just ended
+                    process.kill()
 
     async def one_ended(self, seconds: float) -> bool:
         """Wait until a process has ended, *seconds* at the most; whether one has."""

@@ -38,7 +38,9 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def role(self) -> Role | None:
         """Fetcher or extractor; None for what is no worker's process."""
-        return _ROLES.get(self.command[-1]) if b"spyder.nodes.worker" in self.command else None
+        if b"spyder.nodes.worker" not in self.command:
+            return None
+        return next((role for word, role in _ROLES.items() if word in self.command), None)
 
     def describe(self) -> str:
         """For people: number, state, command."""

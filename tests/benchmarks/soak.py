@@ -88,7 +88,7 @@ def workers(parent: int) -> dict[str, int]:
         except OSError:
             continue
         if is_child and b"spyder.nodes.worker" in words:
-            role = words[-1].decode()
+            role = words[words.index(b"spyder.nodes.worker") + 1].decode()
             found[f"{role} {sum(name.startswith(role) for name in found)}"] = int(path.name)
     return found
 

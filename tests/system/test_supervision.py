@@ -135,7 +135,7 @@ def test_a_page_that_takes_workers_down_is_set_aside_and_nothing_else_is_lost(
 
 def test_a_worker_that_leaks_is_replaced_and_nothing_is_fetched_twice(project: Path) -> None:
     pages = 300
-    with LocalSite(pages=pages, hosts=2, links=6) as site:
+    with LocalSite(pages=pages, hosts=2, links=6, latency=0.05) as site:  # slow enough to be looked at in between
         summary = crawl(*site.seeds, "--per-host", "8", "--settings",
                         _settings(project, "leak", memory_soft=180_000_000), output=project / "c", cwd=project)
         assert site.hits() == dict.fromkeys(site.urls(), 1)
@@ -149,9 +149,9 @@ def test_a_worker_that_leaks_is_replaced_and_nothing_is_fetched_twice(project: P
 
 @pytest.mark.parametrize("stage", ["ipc://", "inproc://"])
 def test_workers_are_replaced_after_their_pages_and_nothing_is_fetched_twice(project: Path, stage: str) -> None:
-    pages = 200
-    with LocalSite(pages=pages, hosts=2, links=6, latency=0.02) as site:
-        summary = crawl(*site.seeds, "--per-host", "8", "--settings", _settings(project, stage=stage, max_pages=60),
+    pages = 400
+    with LocalSite(pages=pages, hosts=2, links=6, latency=0.05) as site:  # at most 40 pages between two looks
+        summary = crawl(*site.seeds, "--per-host", "2", "--settings", _settings(project, stage=stage, max_pages=60),
                         output=project / "c", cwd=project)
         assert site.hits() == dict.fromkeys(site.urls(), 1)
     assert len(_logged(project, "(worker.max_pages is 60)")) >= 2
