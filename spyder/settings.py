@@ -11,6 +11,7 @@ import hashlib
 import ipaddress
 import math
 import os
+import re
 import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -21,6 +22,7 @@ import yaml
 from msgspec import Meta
 
 from spyder.errors import SettingsError
+from spyder.model.limits import MAX_LEASES, MAX_LINKS, MAX_REDIRECTS, MAX_URL, MAX_WORKERS, MIN_MESSAGE
 from spyder.model.states import ErrorKind
 
 #: A variable SPYDER_SECTION__KEY sets ``section.key``; its value is read as YAML.
@@ -61,8 +63,10 @@ class ScopeSection(Section, frozen=True):
     ] = ()
     exclude: Annotated[tuple[str, ...], doc("regular expressions; a link that matches one is left out")] = ()
     depth: Annotated[CountOrNone, doc("links from a seed at the most; null: no limit")] = None
-    max_url_length: Annotated[Count, doc("characters; longer links are left out")] = 2083
-    max_links: Annotated[Count, doc("distinct links taken from one page; the rest is left out")] = 6000
+    max_url_length: Annotated[Count, Meta(le=MAX_URL), doc("characters; longer links are left out")] = 2083
+    max_links: Annotated[
+        Count, Meta(le=MAX_LINKS), doc("distinct links taken from one page; the rest is left out")
+    ] = 6000
 
 
 class LimitsSection(Section, frozen=True):
@@ -175,7 +179,8 @@ class FetchSection(Section, frozen=True):
     max_header_size: Annotated[Bytes, doc("bytes of all header fields of one answer")] = 262_144
     max_header_count: Annotated[Count, doc("header fields of one answer")] = 512
     max_redirects: Annotated[
-        Annotated[int, Meta(ge=0)], doc("redirects in a chain; each is a URI of its own in the frontier")
+        Annotated[int, Meta(ge=0, le=MAX_REDIRECTS)],
+        doc("redirects in a chain; each is a URI of its own in the frontier"),
     ] = 10
     http_version: Annotated[
         Literal["1.1", "2", "2-prior-knowledge"],
@@ -215,7 +220,9 @@ class OutputSection(Section, frozen=True):
     """Where results go."""
 
     directory: Annotated[str, doc("the crawl directory: frontier/, pages/, logs/")] = "spyder-crawl"
-    sync_pages: Annotated[Count, doc("pages that are made durable and reported together at the most")] = 256
+    sync_pages: Annotated[
+        Count, Meta(le=MAX_LEASES), doc("pages that are made durable and reported together at the most")
+    ] = 256
     sync_interval: Annotated[Seconds, doc("seconds that a finished page waits for others at the most")] = 0.1
     rotate_size: Annotated[Bytes, doc("bytes after which pages/*.jsonl goes on in a new file")] = 1_073_741_824
     reserve: Annotated[
@@ -245,10 +252,13 @@ class BusSection(Section, frozen=True):
     ] = False
     heartbeat: Annotated[Annotated[float, Meta(gt=0)], doc("seconds between heartbeats, both ways")] = 1.0
     missed: Annotated[Count, doc("heartbeats missed after which a peer counts as lost")] = 3
-    max_workers: Annotated[Count, doc("workers that a master welcomes at the most")] = 1000
+    max_workers: Annotated[Count, Meta(le=MAX_WORKERS), doc("workers that a master welcomes at the most")] = 1000
     master_timeout: Annotated[Seconds, doc("seconds without a master after which a worker ends by itself")] = 300.0
     high_water_mark: Annotated[Count, doc("messages in a socket's pipe")] = 10_000
-    max_message: Annotated[Bytes, doc("bytes of one message; a larger one is dropped and counted")] = 67_108_864
+    max_message: Annotated[
+        Annotated[int, Meta(ge=MIN_MESSAGE)],
+        doc("bytes of one frame of a message; who sends a larger one is disconnected"),
+    ] = 67_108_864
     linger: Annotated[Seconds, doc("seconds that a closing socket may still send")] = 2.0
 
 
@@ -256,9 +266,11 @@ class WorkerSection(Section, frozen=True):
     """Workers on this host."""
 
     processes: Annotated[Count, doc("workers; each is a fetcher and an extractor process")] = 1
-    slots: Annotated[Count, doc("leases that a worker holds at the most: what may be fetched again after a crash")] = (
-        512
-    )
+    slots: Annotated[
+        Count,
+        Meta(le=MAX_LEASES),
+        doc("leases that a worker holds at the most: what may be fetched again after a crash"),
+    ] = 512
     drain: Annotated[Seconds, doc("seconds to finish what is under way when stopping")] = 10.0
     restart_delay: Annotated[
         Seconds, doc("seconds before a dead worker is started anew; doubles up to restart_max")
@@ -414,8 +426,8 @@ def check_api_address(settings: ApiSection) -> None:
 
 
 def host_name() -> str:
-    """The name of the host that we run on, as identities carry it."""
-    return socket.gethostname().split(".")[0] or "localhost"
+    """The name of the host that we run on, as identities and file names carry it."""
+    return re.sub(r"[^A-Za-z0-9_-]", "-", socket.gethostname().split(".")[0])[:63] or "localhost"
 
 
 def _read(path: Path) -> dict[str, Any]:

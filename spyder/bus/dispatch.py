@@ -16,13 +16,20 @@ class BatchLog:
         self._session = session
         self._resend_after = resend_after
         self._next = 1
-        self._unconfirmed: deque[tuple[LeaseBatch, float]] = deque()
-        self.resent = 0  #: batches sent again
+        self._unconfirmed: deque[tuple[LeaseBatch, float]] = deque()  #: and when each was sent last
+        self._waiting_since = 0.0  #: when the oldest of these was sent for the first time, or became the oldest
+
+    @property
+    def last(self) -> int:
+        """Number of the last batch."""
+        return self._next - 1
 
     def batch(self, uris: Sequence[CrawlUri], now: float) -> LeaseBatch:
         """The next batch; *now* in seconds of a monotonic clock."""
         batch = LeaseBatch(session=self._session, number=self._next, uris=tuple(uris))
         self._next += 1
+        if not self._unconfirmed:
+            self._waiting_since = now
         self._unconfirmed.append((batch, now))
         return batch
 
@@ -30,12 +37,16 @@ class BatchLog:
         """Take the number of the last batch that the worker got in order; returns what to send again, in order."""
         while self._unconfirmed and self._unconfirmed[0][0].number <= received:
             self._unconfirmed.popleft()
+            self._waiting_since = now
         if not self._unconfirmed or now - self._unconfirmed[0][1] < self._resend_after:
             return []
         again = [batch for batch, _ in self._unconfirmed]
         self._unconfirmed = deque((batch, now) for batch in again)
-        self.resent += len(again)
         return again
+
+    def delay(self, now: float) -> float:
+        """Seconds for which no batch got through although there are some."""
+        return now - self._waiting_since if self._unconfirmed else 0.0
 
 
 class BatchOrder:

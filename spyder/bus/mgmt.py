@@ -17,8 +17,10 @@ from spyder.bus.messages import (
     GreetAgain,
     Load,
     MasterHeartbeat,
+    Pause,
     Quit,
     Refused,
+    Resume,
     Welcome,
     WorkerHeartbeat,
 )
@@ -38,13 +40,16 @@ class PeerState(Enum):
 class Peer:
     """One worker as the master sees it."""
 
-    __slots__ = ("batches", "greeting", "has_beaten", "has_probed", "heard_at", "load", "session", "slots", "state")
+    __slots__ = ("at", "batches", "greeting", "has_beaten", "has_probed", "heard_at", "load", "push", "session",
+                 "slots", "state")
 
-    def __init__(self, greeting: Available, session: int, batches: BatchLog, now: float) -> None:
+    def __init__(self, greeting: Available, session: int, batches: BatchLog, push: str, now: float) -> None:
         self.greeting = greeting
+        self.push = push  #: address of its PUSH socket
         self.session = session
         self.batches = batches
         self.heard_at = now  #: monotonic seconds
+        self.at = greeting.at  #: the worker's own time of what was heard last
         self.slots = greeting.slots
         self.state = PeerState.WELCOMED
         self.load = Load()
@@ -90,10 +95,10 @@ class Roster:
                     f"{', '.join(f'`{name}`' for name in different)}: start both with the same settings file")
         return ""
 
-    def welcome(self, greeting: Available, now: float) -> Peer:
-        """A new session for a worker that greets; the caller has objected to nothing, and has ended an older one."""
+    def welcome(self, greeting: Available, push: str, now: float) -> Peer:
+        """A new session for a worker that greets, with its leases at *push*; the caller has ended an older one."""
         self._sessions += 1
-        peer = Peer(greeting, self._sessions, BatchLog(self._sessions, resend_after=self._resend_after), now)
+        peer = Peer(greeting, self._sessions, BatchLog(self._sessions, resend_after=self._resend_after), push, now)
         self._peers[greeting.worker] = peer
         return peer
 
@@ -103,6 +108,9 @@ class Roster:
         if peer is None or message.session != peer.session or message.epoch != epoch:
             return None
         peer.heard_at = now
+        if message.at < peer.at:  # overtaken by a later one
+            return peer
+        peer.at = message.at
         peer.slots = message.slots
         peer.has_beaten = True
         if message.load is not None:
@@ -145,6 +153,7 @@ class Step(Enum):
 
     NOTHING = auto()
     JOINED = auto()  #: a new welcome: connect to its addresses, throw away what is not begun
+    RESUMED = auto()  #: fetches may begin again
     GREETING = auto()  #: alone again: throw away what is not begun
     REFUSED = auto()
     QUIT = auto()
@@ -160,7 +169,10 @@ class Membership:
         self._patience = heartbeat * missed
         self._master_timeout = master_timeout
         self._heard_at = now
+        self._begin_until = 0.0
+        self.paused = ""  #: why the master wants no fetch to begin
         self.welcome: Welcome | None = None
+        self._left: Welcome | None = None  #: the last one that counts no more
         self.reason = ""  #: of a refusal
         self.drain = 0.0  #: seconds, of a quit
 
@@ -169,14 +181,37 @@ class Membership:
         """True from a welcome until the master is lost."""
         return self.welcome is not None
 
+    def may_begin(self, now: float) -> bool:
+        """True while fetches may begin: the master can't have given this worker up.
+
+        Only what the worker itself has said, and the master has heard, proves that: messages that waited in a buffer
+        while either of them was stopped prove nothing.
+        """
+        return self.welcome is not None and now < self._begin_until and not self.paused
+
+    def must_abort(self, now: float) -> bool:
+        """True when what is being fetched is somebody else's by now: the master counts on it (``frontier.silent``)."""
+        return now >= self.abort_at
+
+    @property
+    def abort_at(self) -> float:
+        """When :meth:`must_abort` becomes true, if nothing is heard until then."""
+        return self._begin_until + self._patience
+
+    def leave(self, now: float) -> Step:
+        """Belong to no master: greet it again."""
+        return self._leave(now)
+
     def heard(self, message: object, now: float) -> Step:
         """Take a message of the master to this worker or to all."""
         match message:
             case Welcome():
                 self._heard_at = now
-                if self.welcome is not None and message.is_same(self.welcome):
-                    return Step.NOTHING
+                last = self.welcome or self._left
+                if last is not None and not message.is_after(last):
+                    return Step.NOTHING  # repeated, or overtaken
                 self.welcome = message
+                self._allow(message.heard)
                 return Step.JOINED
             case Refused():
                 self.reason = message.reason
@@ -188,6 +223,14 @@ class Membership:
             case Quit():
                 self.drain = message.drain
                 return Step.QUIT
+            case Pause():
+                self._heard_at = now
+                self.paused = message.reason
+                return Step.NOTHING
+            case Resume():
+                self._heard_at = now
+                self.paused = ""
+                return Step.RESUMED
             case _:
                 self._heard_at = now
                 return Step.NOTHING
@@ -196,13 +239,20 @@ class Membership:
         self._heard_at = now
         if self.welcome is not None and (message.master, message.epoch) != (self.welcome.master, self.welcome.epoch):
             return self._leave(now)
-        return Step.NOTHING
+        could_begin = self.may_begin(now)
+        self.paused = message.paused
+        self._allow(message.heard.get(self.worker, 0.0))
+        return Step.RESUMED if not could_begin and self.may_begin(now) else Step.NOTHING
+
+    def _allow(self, heard: float) -> None:
+        """The master has heard what this worker said at *heard* (its own time): it won't give it up before this."""
+        self._begin_until = max(self._begin_until, heard + self._patience)
 
     def _leave(self, now: float) -> Step:
         self._heard_at = now
         if self.welcome is None:
             return Step.NOTHING
-        self.welcome = None
+        self._left, self.welcome = self.welcome, None
         return Step.GREETING
 
     def check(self, now: float) -> Step:
@@ -211,6 +261,6 @@ class Membership:
         if silence > self._master_timeout:
             return Step.ORPHANED
         if silence > self._patience and self.welcome is not None:
-            self.welcome = None
+            self._left, self.welcome = self.welcome, None
             return Step.GREETING
         return Step.NOTHING

@@ -11,6 +11,7 @@ from pathlib import Path
 import zmq
 
 from spyder.bus.auth import check_bind
+from spyder.bus.garbage import Garbage
 from spyder.errors import BusError
 from spyder.settings import BusSection
 
@@ -22,6 +23,16 @@ _BURST = 64
 _SAFETY_LOOK = 0.5
 #: Seconds between attempts to send what a socket did not take.
 _SEND_RETRY = 0.005
+#: Seconds of silence that TCP bears at the least, however quick the heartbeats are.
+_LEAST_SILENCE = 1.0
+#: Frames of the longest message of the protocol, and one more; what comes beyond that is thrown away.
+_FRAMES = 3
+#: Frames of one message that are thrown away before others get their turn.
+_SURPLUS = 200
+#: Bytes of a message to a socket that only sends: a subscription is a byte and a topic, and a PUSH socket gets none.
+_MAX_UPSTREAM = 2048
+#: Sockets of a process at the most: a master has one for each worker, and ZeroMQ's own limit is 1023.
+_MAX_SOCKETS = 16_384
 #: Longest path of a UNIX socket, without the closing zero (sockaddr_un on Linux).
 _IPC_PATH_MAX = 107
 
@@ -36,18 +47,26 @@ class Sockets:
         self._settings = settings
         self._owns_context = context is None
         self.context: zmq.Context[Socket] = zmq.Context() if context is None else context
-        self._open: list[Socket] = []
+        if context is None:
+            self.context.set(zmq.MAX_SOCKETS, _MAX_SOCKETS)
+        self._open: dict[Socket, str] = {}  #: and the address that each was bound or connected to
 
-    def publisher(self, *, bind: str | None = None, connect: str | None = None) -> Socket:
-        """A PUB socket that says EAGAIN instead of dropping (``XPUB_NODROP``)."""
+    def publisher(self, *, bind: str | None = None, connect: str | None = None, is_lossy: bool = False) -> Socket:
+        """A PUB socket that says EAGAIN instead of dropping (``XPUB_NODROP``).
+
+        One that *is_lossy* drops what a subscriber does not read in time, for that subscriber alone: else a single
+        one that does not read would keep everything from all others.
+        """
         socket = self._socket(zmq.PUB)
-        socket.setsockopt(zmq.XPUB_NODROP, 1)
+        socket.setsockopt(zmq.XPUB_NODROP, 0 if is_lossy else 1)
+        socket.setsockopt(zmq.MAXMSGSIZE, _MAX_UPSTREAM)
         return self._attach(socket, bind, connect)
 
     def log_publisher(self, *, connect: str) -> Socket:
         """A PUB socket that also hears of subscriptions (XPUB), so that early records can wait for the sink."""
         socket = self._socket(zmq.XPUB)
         socket.setsockopt(zmq.XPUB_NODROP, 1)
+        socket.setsockopt(zmq.MAXMSGSIZE, _MAX_UPSTREAM)
         return self._attach(socket, None, connect)
 
     def subscriber(self, *topics: bytes, bind: str | None = None, connect: str | None = None) -> Socket:
@@ -61,6 +80,8 @@ class Sockets:
         """A PUSH socket; what bounds it is the count of free slots, so it has no high-water mark."""
         socket = self._socket(zmq.PUSH)
         socket.setsockopt(zmq.SNDHWM, 0)
+        socket.setsockopt(zmq.RCVHWM, 1)  # nobody reads what a stranger sends to it
+        socket.setsockopt(zmq.MAXMSGSIZE, _MAX_UPSTREAM)
         return self._attach(socket, bind, connect)
 
     def pull(self, *, bind: str | None = None, connect: str | None = None) -> Socket:
@@ -73,9 +94,12 @@ class Sockets:
 
     def close(self, socket: Socket, *, linger: float | None = None) -> None:
         """Close one socket; what it has not sent yet is sent within *linger* seconds (default: the settings')."""
-        if socket in self._open:
-            self._open.remove(socket)
+        self._open.pop(socket, None)
         socket.close(linger=int((self._settings.linger if linger is None else linger) * 1000))
+
+    def is_bound(self, address: str) -> bool:
+        """True when one of these sockets has *address*."""
+        return address in self._open.values()
 
     def close_all(self) -> None:
         """Close every socket, then the context: waits at most for ``bus.linger``."""
@@ -85,7 +109,10 @@ class Sockets:
             self.context.term()
 
     def _socket(self, kind: int) -> Socket:
-        socket = self.context.socket(kind)
+        try:
+            socket = self.context.socket(kind)
+        except zmq.ZMQError as error:  # too many sockets, or files
+            raise BusError(f"no socket can be made: {error.strerror}") from None
         settings = self._settings
         socket.setsockopt(zmq.LINGER, int(settings.linger * 1000))
         socket.setsockopt(zmq.SNDHWM, settings.high_water_mark)
@@ -93,13 +120,28 @@ class Sockets:
         socket.setsockopt(zmq.MAXMSGSIZE, settings.max_message)
         socket.setsockopt(zmq.RECONNECT_IVL, 50)
         socket.setsockopt(zmq.RECONNECT_IVL_MAX, 1000)
-        socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
-        socket.setsockopt(zmq.TCP_KEEPALIVE_IDLE, 30)
-        socket.setsockopt(zmq.TCP_KEEPALIVE_INTVL, 10)
-        socket.setsockopt(zmq.TCP_KEEPALIVE_CNT, 3)
+        self._give_up_after(socket, settings.heartbeat * settings.missed)
         socket.setsockopt(zmq.IPV6, 1)
-        self._open.append(socket)
+        self._open[socket] = ""
         return socket
+
+    @staticmethod
+    def _give_up_after(socket: Socket, silence: float) -> None:
+        """Have TCP give a connection up soon after *silence* seconds, so that a new one is made.
+
+        Left to itself, TCP repeats what was lost ever more seldom, up to minutes apart, and a side that only receives
+        learns of a reset that the other side had when it asks: after two hours. What is lost with the connection is
+        sent again by those who wait for its acknowledgement.
+        """
+        silence = max(silence, _LEAST_SILENCE)
+        patience = int(2000 * silence)  # milliseconds
+        socket.setsockopt(zmq.TCP_MAXRT, patience)  # sent, and not acknowledged: TCP_USER_TIMEOUT, RFC 5482
+        socket.setsockopt(zmq.CONNECT_TIMEOUT, int(1000 * silence))
+        socket.setsockopt(zmq.HANDSHAKE_IVL, patience)
+        socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
+        socket.setsockopt(zmq.TCP_KEEPALIVE_IDLE, max(1, round(silence)))
+        socket.setsockopt(zmq.TCP_KEEPALIVE_INTVL, 1)
+        socket.setsockopt(zmq.TCP_KEEPALIVE_CNT, max(3, round(silence)))
 
     def _attach(self, socket: Socket, bind: str | None, connect: str | None) -> Socket:
         address = bind if bind is not None else connect
@@ -116,6 +158,7 @@ class Sockets:
             self.close(socket, linger=0)
             verb = "bound" if bind is not None else "connected"
             raise BusError(f"{address} can't be {verb}: {error.strerror}") from None
+        self._open[socket] = address
         return socket
 
 
@@ -154,6 +197,8 @@ def bind_push(sockets: Sockets, pattern: str, number: int) -> tuple[Socket, str]
         raise BusError(f"bus.push is {pattern!r}: expected tcp://interface:first-last, as tcp://127.0.0.1:7710-7799")
     for port in range(int(first), int(last or first) + 1):
         address = f"{head}:{port}"
+        if sockets.is_bound(address):  # so that a range that is used up costs no attempts
+            continue
         try:
             return sockets.push(bind=address), address
         except BusError as error:
@@ -177,11 +222,29 @@ def reachable(address: str, seen_as: str) -> str:
 
 
 def receive(socket: Socket) -> Frames | None:
-    """One message, or None when there is none now."""
+    """One message, or None when there is none now.
+
+    No message of the protocol has more than two frames. Of one with more the first three come; the others are thrown
+    away, piece by piece, since there may be millions: for each piece three empty frames come, which are no message
+    either.
+    """
     try:
-        return socket.recv_multipart(zmq.NOBLOCK)
+        if socket.getsockopt(zmq.RCVMORE):
+            return _throw_away(socket)
+        frames = [socket.recv(zmq.NOBLOCK)]
+        while len(frames) < _FRAMES and socket.getsockopt(zmq.RCVMORE):
+            frames.append(socket.recv(zmq.NOBLOCK))
     except zmq.Again:
         return None
+    return frames
+
+
+def _throw_away(socket: Socket) -> Frames:
+    for _ in range(_SURPLUS):
+        socket.recv(zmq.NOBLOCK)
+        if not socket.getsockopt(zmq.RCVMORE):
+            break
+    return [b""] * _FRAMES
 
 
 def send(socket: Socket, frames: Frames) -> bool:
@@ -211,6 +274,11 @@ class Sender:
             self._kept.append(frames)
             if self._timer is None:
                 self._timer = asyncio.get_running_loop().call_later(_SEND_RETRY, self._retry)
+
+    @property
+    def is_waiting(self) -> bool:
+        """True while something is kept that the socket does not take."""
+        return bool(self._kept)
 
     def _retry(self) -> None:
         self._timer = None
@@ -254,6 +322,7 @@ class Reader:
         self._on_burst = on_burst
         self._burst = burst
         self._loop = asyncio.get_running_loop()
+        self._failures = Garbage(self._loop.time)
         self._fd = int(socket.getsockopt(zmq.FD))
         self._is_closed = False
         self._loop.add_reader(self._fd, self._drain)
@@ -269,16 +338,17 @@ class Reader:
             frames = receive(self._socket)
             if frames is None:
                 break
-            count += 1
+            count += self._burst if len(frames) == _FRAMES else 1  # what is thrown away takes its time
             try:
                 self._on_message(frames)
-            except Exception:  # noqa: BLE001  a message must never end the loop that reads it
-                _log.exception("a message could not be handled")
+            except Exception as error:  # noqa: BLE001  a message must never end the loop that reads it
+                if line := self._failures.take("message that could not be handled", error):
+                    _log.error("%s", line, exc_info=error)
             if self._is_closed:
                 return
         if count and self._on_burst is not None:
             self._on_burst()
-        if count == self._burst:
+        if count >= self._burst:
             self._loop.call_soon(self._drain)
 
     def _look(self) -> None:

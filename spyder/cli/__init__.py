@@ -20,6 +20,7 @@ _COMMANDS = {
     "start": "spyder.cli.start:start",
     "seed": "spyder.cli.control:seed",
     "status": "spyder.cli.control:status",
+    "explain": "spyder.cli.explain:explain",
     "stop": "spyder.cli.control:stop",
     "checkpoint": "spyder.cli.checkpoint:checkpoint",
     "requeue": "spyder.cli.requeue:requeue",

@@ -11,8 +11,9 @@ from typing import Any, TypeVar
 import click
 
 from spyder.cli.options import PATH, settings_option
-from spyder.cli.text import duration, megabytes, table
+from spyder.cli.text import duration, fits, megabytes, page, table, terminal_width
 from spyder.model.states import ExitCode
+from spyder.nodes.status import faults_in_words
 from spyder.settings import Settings, load
 from spyder.web.client import MasterClient, find_master, read_seeds, wait_until_ended
 
@@ -50,7 +51,7 @@ def seed(urls: tuple[str, ...], file: str | None, settings_file: Path | None, ou
 def status(as_json: bool, settings_file: Path | None, output: Path | None) -> None:
     """Show a running master: workers, queues, rates, the balance of the books."""
     figures = running_master(settings_file, output).status()
-    click.echo(json.dumps(figures, indent=2) if as_json else _page(figures))
+    click.echo(json.dumps(figures, indent=2) if as_json else status_page(figures, terminal_width()))
 
 
 @click.command()
@@ -80,8 +81,8 @@ def master_settings(settings_file: Path | None, output: Path | None) -> Settings
     return load(settings_file, overrides={"output.directory": None if output is None else str(output)})
 
 
-def _page(figures: dict[str, Any]) -> str:
-    """The figures as a page of text."""
+def status_page(figures: dict[str, Any], width: int | None) -> str:
+    """The figures as a page of text, *width* columns wide."""
     counts, books = figures["counts"], dict(figures["books"])
     books["leased"] = figures["leased"]
     books["queued"] = max(0, books["queued"] - books["leased"])  # the frontier's books count leased ones as queued
@@ -92,6 +93,7 @@ def _page(figures: dict[str, Any]) -> str:
         ("master", f"{figures['master']}, version {figures['version']}, epoch {figures['epoch']}"),
         ("project", figures["project"]),
         ("state", state),
+        *([("stalled", figures["stalled"])] if figures["stalled"] else []),
         ("elapsed", duration(figures["elapsed"])),
         ("rate", f"{figures['pages_per_second']:,.1f} pages/s now, {counts.get('fetches', 0) / elapsed:,.1f} overall, "
                  f"{megabytes(counts.get('bytes', 0))} fetched"),
@@ -99,23 +101,40 @@ def _page(figures: dict[str, Any]) -> str:
                   + " + ".join(f"{books[name]:,} {name}" for name in _STATES)),
         ("", "they balance" if figures["is_balanced"] else "THEY DO NOT BALANCE: please report this"),
         ("errors", ", ".join(f"{name} {count:,}" for name, count in sorted(errors.items())) or "none"),
+        ("faults", faults_in_words(figures["faults"]) or "none"),
         ("hosts", f"{figures['active_hosts']:,} active, {figures['busy_hosts']:,} busy"),
         ("process", f"{megabytes(figures['memory'])} memory, {figures['cpu']:,.1f} s CPU, "
                     f"{figures['commits']:,} commits, {megabytes(figures['store_size'])} store"),
         ("workers", f"{len(figures['workers']):,}"),
     ]
-    text = "\n".join(f"{name:<8}{value}" for name, value in rows)
-    return f"{text}\n\n{_workers(figures['workers'])}" if figures["workers"] else text
+    text = page(rows, width=width, marked=("stalled",))
+    return f"{text}\n\n{_workers(figures['workers'], width)}" if figures["workers"] else text
 
 
-def _workers(workers: list[dict[str, Any]]) -> str:
+def _workers(workers: list[dict[str, Any]], width: int | None) -> str:
+    """The workers as a table, the trouble of one below it; a few lines for each where that is too wide."""
     head = ("worker", "state", "slots", "leased", "fetching", "outbox", "memory", "CPU")
-    rows = []
-    for worker in workers:
-        load_ = worker["load"]
-        rows.append((
-            worker["worker"], worker["state"] + (f": {load_['trouble']}" if load_["trouble"] else ""),
-            f"{worker['slots']:,}", f"{worker['leased']:,}", f"{load_['fetching']:,}", f"{load_['outbox']:,}",
+    rows = [_cells(worker) for worker in workers]
+    text = table(head, rows, left=2)
+    if not fits(text, width):
+        return page([(row[0], ", ".join([_trouble(worker) or row[1], *(
+            f"{cell} {name}" for name, cell in zip(head[2:], row[2:], strict=True))]))
+            for row, worker in zip(rows, workers, strict=True)], width=width)
+    first, *lines = text.split("\n")
+    for line, worker in zip(lines, workers, strict=True):
+        trouble = page([("", _trouble(worker))], width=width) if _trouble(worker) else ""
+        first = f"{first}\n{line}" + (click.style(f"\n{trouble}", fg="yellow", bold=True) if trouble else "")
+    return first
+
+
+def _cells(worker: dict[str, Any]) -> tuple[str, ...]:
+    load_ = worker["load"]
+    return (worker["worker"].removeprefix("worker:"), worker["state"], f"{worker['slots']:,}", f"{worker['leased']:,}",
+            f"{load_['fetching']:,}", f"{load_['outbox']:,}",
             megabytes(load_["fetcher_memory"] + load_["extractor_memory"]),
-            f"{load_['fetcher_cpu'] + load_['extractor_cpu']:,.1f} s"))
-    return table(head, rows, left=2)
+            f"{load_['fetcher_cpu'] + load_['extractor_cpu']:,.1f} s")
+
+
+def _trouble(worker: dict[str, Any]) -> str:
+    trouble = worker["load"]["trouble"]
+    return f"{worker['state']}, but takes nothing: {trouble}" if trouble else ""

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from spyder.cli.text import duration, megabytes
 from spyder.nodes.local import CrawlReport
-from spyder.nodes.status import Status
+from spyder.nodes.status import Status, faults_in_words
 
 #: Seconds between lines where there is no terminal to draw on.
 _LINE_INTERVAL = 10.0
@@ -63,7 +63,7 @@ def _line(status: Status) -> str:
     errors = sum(_errors(status.counts).values())
     return (f"{duration(status.elapsed)}  {books.done:,} pages  {status.pages_per_second:,.0f}/s  "
             f"{books.queued - status.leased:,} queued  {status.leased:,} in flight  {errors:,} errors  "
-            f"{status.active_hosts:,} hosts")
+            f"{status.active_hosts:,} hosts" + (f"  STALLED: {status.stalled}" if status.stalled else ""))
 
 
 def _table(title: str, status: Status) -> Table:
@@ -80,6 +80,10 @@ def _table(title: str, status: Status) -> Table:
         ("elapsed", f"{duration(status.elapsed)}   {megabytes(status.counts.get('bytes', 0))}   "
                     f"workers {len(status.workers)}"),
     ]
+    if faults_in_words(status.faults):
+        rows.append(("faults", faults_in_words(status.faults)))
+    if status.stalled:
+        rows.append(("stalled", Text(status.stalled, style="bold yellow")))
     if status.reason:
         rows.append((status.state, Text(status.reason, style="yellow")))
     for name, value in rows:
@@ -101,6 +105,9 @@ def summary(report: CrawlReport) -> str:
     errors = _errors(status.counts)
     if errors:
         lines.append(f"errors: {_join(errors)}")
+    faults = faults_in_words(status.faults)
+    if faults:
+        lines.append(f"faults: {faults}")
     if not status.is_balanced:
         lines.append("THE BOOKS DO NOT BALANCE: please report this with the crawl directory")
     lines.append(f"results: {report.directory}/pages/*.jsonl")
@@ -121,6 +128,7 @@ def summary_json(report: CrawlReport) -> str:
         "discovered": books.discovered, "done": books.done, "failed": books.failed, "queued": books.queued,
         "scheduled": books.scheduled, "excluded": books.excluded, "quarantined": books.quarantined,
         "balanced": status.is_balanced, "errors": _errors(status.counts), "counts": status.counts,
+        "faults": status.faults,
         "seeds_refused": report.seeds.refused,
     }
     return msgspec.json.format(msgspec.json.encode(data)).decode()

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shutil
+import sys
+import textwrap
+from collections.abc import Collection, Sequence
+
+import click
+
+#: Columns between a row's name and its value.
+_GAP = 2
+#: Columns for values at the least, however narrow the terminal is.
+_NARROWEST = 24
 
 
 def duration(seconds: float) -> str:
@@ -25,3 +35,30 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) 
     return "\n".join("  ".join(
         cell.ljust(width) if index < left else cell.rjust(width)
         for index, (cell, width) in enumerate(zip(line, widths, strict=True))).rstrip() for line in (head, *rows))
+
+
+def terminal_width() -> int | None:
+    """Columns of the terminal that standard output is, None when it is none: then nothing is wrapped."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def fits(text: str, width: int | None) -> bool:
+    """True when no line of *text* is longer than *width* columns."""
+    return width is None or max(map(len, text.split("\n"))) <= width
+
+
+def page(rows: Sequence[tuple[str, str]], *, width: int | None = None, marked: Collection[str] = ()) -> str:
+    """Values under one another behind their names, wrapped to *width* columns; those of *marked* names stand out.
+
+    A row without a name goes on with the one before it.
+    """
+    indent = max((len(name) for name, _ in rows), default=0) + _GAP
+    lines, is_marked = [], False
+    for name, value in rows:
+        is_marked = name in marked if name else is_marked
+        wrapped = [value] if width is None else textwrap.wrap(
+            value, max(width - indent, _NARROWEST), break_long_words=False, break_on_hyphens=False) or [""]
+        for index, line in enumerate(wrapped):
+            text = f"{name if index == 0 else '':<{indent}}{line}".rstrip()
+            lines.append(click.style(text, fg="yellow", bold=True) if is_marked else text)
+    return "\n".join(lines)

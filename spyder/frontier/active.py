@@ -6,6 +6,7 @@ a restart finds them at once; the others sort by the time from which they may be
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from spyder.frontier.hosts import ActiveHost, HostTable
@@ -50,11 +51,16 @@ class ActiveHosts:
         """The active host with this key."""
         return self._table.get(key)
 
-    def load(self) -> None:
-        """Take up the hosts that were active when the last master ended."""
+    def load(self, *, rest_until: float = 0.0) -> None:
+        """Take up the hosts that were active when the last master ended; none is served before *rest_until*."""
         entries = self._ledger.store.waiting(self._ledger.prefix + _ACTIVE, self._ledger.prefix + _WAITING, _ALL)
         for row in self._ledger.hosts([host for _, host in entries]):
-            if len(self._table) < self._settings.active_queues:
+            if row.next_at < rest_until:
+                row.next_at = rest_until
+                self._ledger.touch(row)
+            if not row.queued:  # it was active for a silent worker's fetch alone
+                self._unmark(row)
+            elif len(self._table) < self._settings.active_queues:
                 self._activate(row, has_more=True)
             else:  # active_queues was larger then
                 self._mark(row, _WAITING, row.next_at)
@@ -63,18 +69,21 @@ class ActiveHosts:
 
     def take(self, now: float) -> ActiveHost | None:
         """The host whose turn it is at *now*, out of the order of service."""
-        return self._table.take(now)
+        while (host := self._table.take(now)) is not None:
+            if host.fetching < self._per_host:  # else it was taken up while it stood in the order
+                return host
+        return None
 
     def offer(self, host: ActiveHost) -> None:
         """Put a host into the order of service if it may be served at all."""
         if host.is_offered or host.fetching >= self._per_host or not host.has_work:
             return
-        if host.spent >= self._settings.queue_budget:
+        if host.row.spent >= self._settings.queue_budget:
             if self._more_waiting and len(self._table) >= self._settings.active_queues:
                 host.is_offered = True  # not again in this activation
                 self._stepping_aside.append(host)
                 return
-            host.spent = 0
+            host.row.spent = 0
         self._table.serve(host)
 
     def next_wake(self) -> float | None:
@@ -83,6 +92,18 @@ class ActiveHosts:
         if not self._more_waiting:
             return at
         return self._next_waiting_at if at is None else min(at, self._next_waiting_at)
+
+    def resting(self, now: float, limit: int) -> tuple[Counter[str], bool]:
+        """Hosts with queued URIs whose time has not come, by the kind of their last trouble (empty: only the delay).
+
+        At the most *limit* of those that wait in the index are looked at; True when there are more.
+        """
+        start = self._ledger.prefix + _WAITING + sortable_time(now)
+        entries = self._ledger.store.waiting(start, self._ledger.prefix + _END, limit + 1)
+        rows = [host.row for host in self._table if host.row.queued]
+        rows.extend(self._ledger.hosts([host for _, host in entries[:limit]]))
+        return (Counter(row.last_error if row.errors else "" for row in rows if row.next_at > now),
+                len(entries) > limit)
 
     # -- in and out of memory ------------------------------------------------------------------------------------
 
@@ -94,8 +115,7 @@ class ActiveHosts:
                 self._mark(row, _WAITING, max(row.next_at, now))
                 self._note_waiting(row.next_at)
                 return
-            self._mark(row, _ACTIVE, 0.0)
-            host = self._activate(row, has_more=False)
+            host = self._begin(row, has_more=False)
         if host is not None:
             host.offer(uri)
             self.offer(host)
@@ -103,7 +123,7 @@ class ActiveHosts:
     def retire_if_empty(self, row: HostRow) -> None:
         """Stage that a host without queued rows leaves memory and the index."""
         host = self._table.get(row.key)
-        if row.queued == 0 and (host is None or host.leased == 0):
+        if row.queued == 0 and (host is None or not (host.leased or host.fetching)):
             if host is not None:
                 self._table.remove(host)
             self._unmark(row)
@@ -113,6 +133,17 @@ class ActiveHosts:
         if self._stepping_aside or (self._more_waiting and self._next_waiting_at <= now):
             self._make_room(now)
             self._fill(now)
+
+    def hold(self, row: HostRow) -> ActiveHost:
+        """The active host of *row*, staged to become active if it waits: somebody is fetching from it."""
+        host = self._table.get(row.key)
+        return host if host is not None else self._begin(row, has_more=True)
+
+    def _begin(self, row: HostRow, *, has_more: bool) -> ActiveHost:
+        """Stage that a host gets a place, with a whole budget."""
+        row.spent = 0
+        self._mark(row, _ACTIVE, 0.0)
+        return self._activate(row, has_more=has_more)
 
     def _activate(self, row: HostRow, *, has_more: bool) -> ActiveHost:
         host = ActiveHost(row, page=self._settings.page_in, has_more=has_more)
@@ -133,7 +164,7 @@ class ActiveHosts:
         """Let an active host wait in the index, unless it has leases; True when it is gone."""
         if self._table.get(host.row.key) is not host:
             return True
-        if host.leased:
+        if host.leased or host.fetching:
             return False
         self._table.remove(host)
         self._mark(host.row, _WAITING, max(host.row.next_at, now))
@@ -149,8 +180,7 @@ class ActiveHosts:
         entries = self._first_waiting(room)
         due = [host for key, host in entries if time_of(key[_TIME]) <= now]
         for row in self._ledger.hosts(due):
-            self._mark(row, _ACTIVE, 0.0)
-            self._activate(row, has_more=True)
+            self._begin(row, has_more=True)
         staged = [time_of(key[_TIME]) for key in self._ledger.changes.wait if key[_CLASS] == _WAITING]
         if len(due) == len(entries):
             self._more_waiting = len(entries) == room or bool(staged)

@@ -20,18 +20,23 @@ from spyder.frontier.active import ActiveHosts
 from spyder.frontier.audit import kept_books
 from spyder.frontier.hosts import ActiveHost
 from spyder.frontier.leases import Lease, LeaseTable
-from spyder.frontier.ledger import Ledger
+from spyder.frontier.ledger import Attempt, Ledger
 from spyder.frontier.schedule import Schedule
 from spyder.frontier.seedscope import SeedScope
+from spyder.frontier.silent import SilentFetches
 from spyder.model.clock import Clock
-from spyder.model.records import Books, CrawlUri, FetchNotice, HostRow, Link, Outcome, QueuedUri, UriRow
+from spyder.model.limits import MAX_URL
+from spyder.model.records import Books, CrawlUri, FetchNotice, HeldLease, HostRow, Link, Outcome, QueuedUri, UriRow
 from spyder.model.scoping import HostScoping
 from spyder.model.states import ErrorKind, LinkKind, UriState
-from spyder.model.url import HOST_BYTES, UriIdentity, parse_seed
+from spyder.model.url import HOST_BYTES, KEY_BYTES, UriIdentity, parse_seed
 from spyder.settings import FrontierSection, LimitsSection, PolitenessSection, RetrySection
 
+#: Name of the small value that says that the last master ended in good order.
+_CLEAN = "clean"
 #: A number of pages that no crawl reaches.
 _UNLIMITED = 1 << 62
+_SCHEMES = ("http://", "https://")
 
 
 class SeedReport(msgspec.Struct, kw_only=True):
@@ -73,15 +78,22 @@ class Frontier:
         self._scope = SeedScope(self._ledger, scoping)
         self._schedule = Schedule(self._ledger)
         self._hosts = ActiveHosts(self._ledger, frontier, per_host=politeness.per_host)
-        self.counts: Counter[str] = Counter()  #: what ``spyder status`` shows beside the books
+        self._silent = SilentFetches()
+        self._fetched_before: set[bytes] = set()  #: keys of URIs whose fetch had ended when their holder was lost
+        self.counts: Counter[str] = Counter()  #: of this run: what ``spyder status`` shows beside the books
+        earlier = self._ledger.project_meta("counts")
+        self._earlier: dict[str, int] = msgspec.msgpack.decode(earlier, type=dict[str, int]) if earlier else {}
         books = self._ledger.project_meta("books")
         self.books = msgspec.msgpack.decode(books, type=Books) if books else Books()
         self._order = int(self._ledger.project_meta("order") or b"0")
         self.epoch = 1 + int(store.meta("epoch") or b"0")
         self._ledger.changes.meta["epoch"] = str(self.epoch).encode()
+        was_cut_off = not store.meta(_CLEAN)
+        self._ledger.changes.meta[_CLEAN] = b""
         self._leases = LeaseTable(self.epoch)
         self.commit()
-        self._hosts.load()
+        # What was fetched last is not known then: every host that was active rests for a whole delay.
+        self._hosts.load(rest_until=clock.now() + politeness.delay if was_cut_off else 0.0)
         self.maintain()
         self.commit()
 
@@ -123,25 +135,105 @@ class Frontier:
             if lease is not None and not lease.is_fetched:
                 self._connection_freed(lease, notice.elapsed, notice.trouble, notice.retry_after, now)
 
-    def release(self, worker: str) -> int:
-        """Take back all leases of *worker*: it is lost, or hands them back. Returns how many; stages delays."""
+    def release(self, worker: str, *, is_lost: bool = True, hold: float = 0.0) -> int:
+        """Take back all leases of *worker*, which *is_lost* or hands them back. Returns how many; stages delays.
+
+        A worker that only fell silent may still be fetching: for *hold* seconds its connections count.
+        """
         now = self._clock.now()
         returned = 0
         for lease in self._leases.take_all(worker):
             host = lease.host
             host.leased -= 1
-            if not lease.is_fetched:
+            if lease.is_fetched:
+                if lease.is_first:
+                    self._fetched_before.add(lease.uri.key)
+            elif hold:
+                self._silent.add(worker, host, now + hold)
+            else:
                 self._connection_freed(lease, 0.0, None, 0.0, now)
-                self._ledger.touch(host.row)  # no outcome will store the delay
-            if not lease.is_superseded:
+            self._ledger.touch(host.row)  # no outcome will store the delay
+            if lease.is_first:
                 returned += 1
                 host.offer(lease.uri)
             if host.home == worker:
                 host.home = None
             self._hosts.retire_if_empty(host.row)
             self._hosts.offer(host)
-        self.counts["leases_returned"] += returned
+        self.counts["leases_returned" if is_lost else "leases_handed_back"] += returned
         return returned
+
+    def adopt(self, worker: str, held: Iterable[HeldLease]) -> int:
+        """Take up what *worker* has begun under an earlier welcome and still works on; returns how many leases stand.
+
+        So a master that was restarted, or had given the worker up, neither has these pages fetched again nor lets their
+        hosts be visited beyond ``per_host``. What has been settled meanwhile is nobody's any more.
+        """
+        self._end_silence(self._silent.take_of(worker))
+        adopted = 0
+        for item in held:
+            row = self._ledger.uri(item.key)
+            if row is None or row.state is not UriState.QUEUED or row.attempt != item.attempt or (
+                    self._leases.get(item.lease) is not None):
+                continue
+            uri = self._ledger.waiting_uri(item.key, row)
+            if uri is None:
+                continue
+            host = self._hosts.hold(self._host_row(uri))
+            lease = self._leases.adopt(item.lease, uri, host, worker, self._clock.now())
+            host.leased += 1
+            if lease.is_first:
+                host.withdraw(uri.place)
+                self._fetched_before.discard(uri.key)
+                adopted += 1
+            if item.is_fetching:
+                host.fetching += 1
+            else:
+                lease.is_fetched = True
+                self._rest(host.row, 0.0)
+        self.counts["leases_adopted"] += adopted
+        return adopted
+
+    def rest_hosts(self) -> None:
+        """Stage that every active host rests for a delay: a worker has ended, and nobody knows what it fetched last."""
+        for host in self._hosts:
+            self._rest(host.row, 0.0)
+
+    def confirm_end(self, worker: str) -> None:
+        """*worker* is known to be dead, or to fetch nothing any more: stages that its connections are free."""
+        self._end_silence(self._silent.take_of(worker))
+
+    def strike(self, worker: str, key: bytes, reason: str) -> UriState | None:
+        """Stage that *worker* died on the URI *key*; returns the URI's state, None when it isn't told apart or settled.
+
+        It waits for a while, so that others come first; at ``retry.quarantine_after`` workers it is set aside. That a
+        worker's end is reported twice makes no difference.
+        """
+        row = self._ledger.uri(key)
+        if row is None or row.state.is_settled or (row.strikes and row.worker == worker):
+            return None
+        uri = self._ledger.waiting_uri(key, row)
+        if uri is None:
+            return None
+        now = self._clock.now()
+        self.counts["strikes"] += 1
+        uri = msgspec.structs.replace(uri, strikes=uri.strikes + 1)
+        holder = self._leases.holder_of(key)
+        if holder is not None:  # somebody else has it by now: that one may die, too, but is not given a second one
+            self._leases.supersede(holder)
+        host_row = self._take_out(uri, row)
+        if uri.strikes >= self._retry.quarantine_after:
+            host_row.settled += 1
+            self.books.quarantined += 1
+            self._ledger.changes.uris[key] = UriRow(
+                state=UriState.QUARANTINED, depth=uri.depth, url=uri.url, reason=reason, attempt=uri.attempt,
+                settled_at=now, referrer=uri.referrer, worker=worker, strikes=uri.strikes)
+        else:
+            delay = policy.retry_delay(ErrorKind.WORKER_DIED, uri.strikes - 1, 0.0, self._retry)
+            self._schedule.add(uri, now + delay, Attempt(at=now, worker=worker, reason=reason))
+            self.books.scheduled += 1
+        self._hosts.retire_if_empty(host_row)
+        return self._ledger.changes.uris[key].state
 
     def requeue(self, key: bytes) -> bool:
         """Stage that a settled URI is queued again, as if it had never been tried; False when it is not settled.
@@ -174,29 +266,22 @@ class Frontier:
 
     def note_position(self, worker: str, sequence: int) -> None:
         """Stage how far the outcomes of *worker* are settled."""
-        self._ledger.changes.meta[f"worker/{worker}"] = f"{sequence} {self.epoch}".encode()
+        self._ledger.changes.meta[f"worker/{worker}"] = str(sequence).encode()
 
     def forget_position(self, worker: str) -> None:
         """Stage that *worker* will deliver nothing any more."""
         self._ledger.changes.meta[f"worker/{worker}"] = b""
 
     def take_positions(self) -> dict[str, int]:
-        """How far the outcomes of the last master's workers were settled; stages that older ones are forgotten."""
-        positions = {}
-        for name, value in self._store.metas("worker/").items():
-            worker = name.partition("/")[2]
-            sequence, _, epoch = value.decode().partition(" ")
-            if int(epoch) == self.epoch - 1:
-                positions[worker] = int(sequence)
-            else:
-                self.forget_position(worker)
-        return positions
+        """How far the outcomes of earlier masters' workers were settled: of those that may still live."""
+        return {name.partition("/")[2]: int(value) for name, value in self._store.metas("worker/").items()}
 
     # -- what goes out -------------------------------------------------------------------------------------------
 
     def maintain(self) -> None:
         """Stage what time brings: due URIs are queued, hosts that wait get the places of those that rest."""
         now = self._clock.now()
+        self._end_silence(self._silent.take_ended(now))
         for uri in self._schedule.take_due(now):
             self.books.scheduled -= 1
             self._enqueue(uri)
@@ -211,6 +296,7 @@ class Frontier:
             return False
         self._ledger.stage_project_meta("books", msgspec.msgpack.encode(self.books))
         self._ledger.stage_project_meta("order", str(self._order).encode())
+        self._ledger.stage_project_meta("counts", msgspec.msgpack.encode(self.totals()))
         self._ledger.commit()
         self._ledger.forget_hosts(active=(host.row for host in self._hosts), count=len(self._hosts))
         return True
@@ -249,7 +335,8 @@ class Frontier:
         """Wall time at which something may become possible by time alone, or None."""
         if self.is_limit_reached:
             return None
-        return min((at for at in (self._hosts.next_wake(), self._schedule.next_at) if at is not None), default=None)
+        times = (self._hosts.next_wake(), self._schedule.next_at, self._silent.next_at)
+        return min((at for at in times if at is not None), default=None)
 
     # -- what can be asked ---------------------------------------------------------------------------------------
 
@@ -292,6 +379,35 @@ class Frontier:
         """Grows when seeds widen the scope: links that workers have reported may be worth more now."""
         return self._scope.version
 
+    def totals(self) -> dict[str, int]:
+        """:attr:`counts` over all runs on this frontier."""
+        return dict(self.counts + Counter(self._earlier))
+
+    def leases_of(self, worker: str) -> list[Lease]:
+        """What *worker* holds."""
+        return self._leases.of(worker)
+
+    def lease_of(self, key: bytes) -> Lease | None:
+        """The lease of the URI *key*, if it has one."""
+        return self._leases.holder_of(key)
+
+    def leases_at(self, host: ActiveHost) -> Counter[str]:
+        """Leases of a host's URIs by worker: for people, it looks at all leases."""
+        return Counter(lease.worker for lease in self._leases if lease.host is host)
+
+    def active_host(self, key: bytes) -> ActiveHost | None:
+        """The host with this key, if it is in memory."""
+        return self._hosts.get(key)
+
+    def resting_hosts(self, limit: int) -> tuple[Counter[str], bool]:
+        """What :meth:`ActiveHosts.resting` says of this moment."""
+        return self._hosts.resting(self._clock.now(), limit)
+
+    @property
+    def store(self) -> FrontierStore:
+        """The store, to be read."""
+        return self._store
+
     def key(self, href: str) -> bytes:
         """The key of a fetch URL in this project."""
         return self._identity.key(self._ledger.project, href)
@@ -328,6 +444,7 @@ class Frontier:
 
     def close(self) -> None:
         """Commit what is staged and close the store, even when the commit fails."""
+        self._ledger.changes.meta[_CLEAN] = b"1"
         try:
             self.commit()
         finally:
@@ -340,7 +457,7 @@ class Frontier:
     # -- leasing and politeness ----------------------------------------------------------------------------------
 
     def _grant(self, uri: QueuedUri, host: ActiveHost, worker: str, now: float) -> Grant:
-        lease = self._leases.grant(uri, host, worker)
+        lease = self._leases.grant(uri, host, worker, now)
         host.home = worker
         host.leased += 1
         host.fetching += 1
@@ -363,9 +480,23 @@ class Frontier:
             rest = policy.host_backoff(row.errors, retry_after, self._politeness)
         else:
             row.errors = 0
-            rest = policy.politeness_delay(elapsed, self._politeness)
+            rest = 0.0
+        rest = max(rest, policy.politeness_delay(elapsed, self._politeness))
         row.next_at = max(row.next_at, now + rest)
         self._hosts.offer(host)
+
+    def _end_silence(self, hosts: Iterable[ActiveHost]) -> None:
+        """Stage that connections of silent workers are free: the hosts' delays begin now."""
+        for host in hosts:
+            host.fetching -= 1
+            self._rest(host.row, 0.0)
+            self._hosts.retire_if_empty(host.row)
+            self._hosts.offer(host)
+
+    def _rest(self, row: HostRow, elapsed: float) -> None:
+        """Stage that a host rests for a delay from now on, after a fetch that took *elapsed* seconds."""
+        row.next_at = max(row.next_at, self._clock.now() + policy.politeness_delay(elapsed, self._politeness))
+        self._ledger.touch(row)
 
     def _page_allowance(self) -> int:
         """Leases that ``limits.pages`` still allows."""
@@ -377,16 +508,18 @@ class Frontier:
 
     def _settle(self, worker: str, outcome: Outcome, now: float) -> None:
         lease = self._leases.get(outcome.lease)
-        if lease is None:
+        if lease is None or lease.uri.key != outcome.key:
             self._settle_late(worker, outcome, now)
             return
         if not lease.is_fetched:
             self._connection_freed(lease, outcome.elapsed, _trouble(outcome), outcome.retry_after, now)
         lease.host.leased -= 1
+        self._ledger.touch(lease.host.row)
         self._leases.end(lease)
         if lease.is_superseded:
-            self.counts["outcomes_stale"] += 1
-            self._add_links(lease.uri, outcome.links)
+            self._settle_stale(lease.uri, outcome)
+        elif lease.is_second:
+            self._settle_late(worker, outcome, now)
         else:
             self._apply(lease.uri, worker, outcome, now)
         self._hosts.retire_if_empty(lease.host.row)
@@ -399,9 +532,8 @@ class Frontier:
             self.counts["outcomes_unknown"] += 1
             return
         uri = None if row.state.is_settled else self._ledger.waiting_uri(outcome.key, row)
-        if uri is None:
-            self.counts["outcomes_stale"] += 1
-            self._add_links(_settled_parent(outcome, row), outcome.links)
+        if uri is None or (row.attempt != outcome.attempt and outcome.failure is not None):
+            self._settle_stale(_settled_parent(outcome, row) if uri is None else uri, outcome)
             return
         self.counts["outcomes_late"] += 1
         if row.state is UriState.SCHEDULED:
@@ -413,9 +545,35 @@ class Frontier:
         if holder is not None:
             self._leases.supersede(holder)
         elif host is not None:
-            host.passed_over.add(uri.place)
+            host.withdraw(uri.place)
         host_row = self._apply(uri, worker, outcome, now)
+        self._rest(host_row, outcome.elapsed)  # it was fetched under a lease that nobody knows any more
         self._hosts.retire_if_empty(host_row)
+
+    def _settle_stale(self, parent: QueuedUri, outcome: Outcome) -> None:
+        """An outcome that comes too late to change its URI: the page was fetched twice. Its links count all the same.
+
+        They may be news: a worker tells of each link once.
+        """
+        self.counts["outcomes_stale"] += 1
+        self.counts["fetched_twice"] += 1
+        self._add_links(parent, outcome.links)
+
+    def _take_out(self, uri: QueuedUri, row: UriRow) -> HostRow:
+        """Stage that a waiting URI leaves its queue or the schedule; returns the row of its host."""
+        host_row = self._host_row(uri)
+        if row.state is UriState.SCHEDULED:
+            self._ledger.unschedule(uri)
+            self.books.scheduled -= 1
+            return host_row
+        self._ledger.dequeue(uri)
+        host_row.queued -= 1
+        self.books.queued -= 1
+        host = self._hosts.get(host_row.key)
+        if host is not None:
+            host.withdraw(uri.place)
+        self._ledger.touch(host_row)
+        return host_row
 
     def _apply(self, uri: QueuedUri, worker: str, outcome: Outcome, now: float) -> HostRow:
         """Move a queued URI to the state that its outcome calls for; returns the row of its host."""
@@ -425,10 +583,14 @@ class Frontier:
         row.queued -= 1
         self.books.queued -= 1
         self._count(outcome)
+        if uri.key in self._fetched_before:
+            self._fetched_before.discard(uri.key)
+            self.counts["fetched_twice"] += 1
         match decision.state:
             case UriState.SCHEDULED:
                 again = msgspec.structs.replace(uri, attempt=uri.attempt + 1)
-                self._schedule.add(again, now + decision.retry_in, reason=decision.reason)
+                self._schedule.add(again, now + decision.retry_in, Attempt(
+                    at=now, worker=worker, reason=decision.reason, status=outcome.status))
                 self.books.scheduled += 1
                 self.counts["retries"] += 1
             case UriState.DONE:
@@ -441,10 +603,9 @@ class Frontier:
         if decision.state.is_settled:
             self._ledger.changes.uris[uri.key] = UriRow(
                 state=decision.state, depth=uri.depth, url=uri.url, status=outcome.status, reason=decision.reason,
-                attempt=uri.attempt, settled_at=now, referrer=uri.referrer, worker=worker)
-        host = self._hosts.get(row.key)
-        if host is not None:  # trouble takes more from its budget than a page
-            host.spent += 1 if _trouble(outcome) is None else self._settings.error_cost
+                attempt=uri.attempt, settled_at=now, referrer=uri.referrer, worker=worker, strikes=uri.strikes)
+        if self._hosts.get(row.key) is not None:  # trouble takes more from its budget than a page
+            row.spent += 1 if _trouble(outcome) is None else self._settings.error_cost
         self._ledger.touch(row)
         self._add_links(uri, outcome.links)
         return row
@@ -462,6 +623,9 @@ class Frontier:
             return
         self._ledger.hosts({link.key[:HOST_BYTES] for link in links})  # reads ahead
         for link in links:
+            if len(link.key) != KEY_BYTES or len(link.url) > MAX_URL or not link.url.startswith(_SCHEMES):
+                self.counts["garbage"] += 1
+                continue
             is_redirect = link.kind is LinkKind.REDIRECT
             if is_redirect and parent.is_seed:
                 self._scope.widen(link.url)  # where a seed leads is what its owner meant
@@ -493,7 +657,8 @@ class Frontier:
         self._order += 1
         place = (127 - uri.priority).to_bytes(1, "big") + self._order.to_bytes(7, "big")
         uri = QueuedUri(key=uri.key, place=place, url=uri.url, depth=uri.depth, priority=uri.priority,
-                        attempt=uri.attempt, referrer=uri.referrer, redirects=uri.redirects, is_seed=uri.is_seed)
+                        attempt=uri.attempt, referrer=uri.referrer, redirects=uri.redirects, is_seed=uri.is_seed,
+                        strikes=uri.strikes)
         self._ledger.enqueue(uri)
         row = self._host_row(uri)
         row.queued += 1

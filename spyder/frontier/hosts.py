@@ -18,19 +18,16 @@ class ActiveHost:
     only in the store, and ``has_more`` says that there may be some.
     """
 
-    __slots__ = ("_heap", "_page", "fetching", "has_more", "home", "is_offered", "leased", "loaded_to", "passed_over",
-                 "row", "spent")
+    __slots__ = ("_heap", "_page", "fetching", "has_more", "home", "is_offered", "leased", "loaded_to", "row")
 
     def __init__(self, row: HostRow, *, page: int, has_more: bool) -> None:
         self.row = row
         self.leased = 0  #: leases not yet ended
-        self.fetching = 0  #: of these, whose connection is still in use
-        self.spent = 0  #: of the budget of this activation
+        self.fetching = 0  #: connections in use: by leases, and maybe by workers that fell silent
         self.home: str | None = None  #: worker that had it last
         self.is_offered = False  #: stands in the order of service
         self.loaded_to = b""
         self.has_more = has_more
-        self.passed_over: set[bytes] = set()  #: places in the heap whose URI somebody settled meanwhile
         self._page = page
         self._heap: list[tuple[bytes, QueuedUri]] = []
 
@@ -59,15 +56,17 @@ class ActiveHost:
                 self._heap[index] = (place, uri)
                 return
 
+    def withdraw(self, place: bytes) -> None:
+        """Offer the row at *place* no longer: it left the queue, or is leased, by another way than :meth:`pop`."""
+        if place <= self.loaded_to:
+            self._heap = [entry for entry in self._heap if entry[0] != place]
+            heapq.heapify(self._heap)
+
     def pop(self, page_in: PageIn, is_leased: Callable[[bytes], bool]) -> QueuedUri | None:
         """The URI whose turn it is, or None when the queue is empty; the store's row stays where it is."""
-        while True:
-            if not self._heap and not self._load(page_in, is_leased):
-                return None
-            place, uri = heapq.heappop(self._heap)
-            if place not in self.passed_over:
-                return uri
-            self.passed_over.discard(place)
+        if not self._heap and not self._load(page_in, is_leased):
+            return None
+        return heapq.heappop(self._heap)[1]
 
     def _load(self, page_in: PageIn, is_leased: Callable[[bytes], bool]) -> bool:
         """Read on in the store; False when nothing is left there."""
@@ -85,7 +84,6 @@ class ActiveHost:
         del self._heap[2 * self._page:]
         self.loaded_to = self._heap[-1][0]
         self.has_more = True
-        self.passed_over.intersection_update(place for place, _ in self._heap)
 
 
 class HostTable:

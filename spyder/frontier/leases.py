@@ -14,15 +14,22 @@ EPOCH_SHIFT = 40
 class Lease:
     """One URI in the hands of one worker."""
 
-    __slots__ = ("host", "is_fetched", "is_superseded", "number", "uri", "worker")
+    __slots__ = ("host", "is_fetched", "is_second", "is_superseded", "number", "since", "uri", "worker")
 
-    def __init__(self, number: int, uri: QueuedUri, host: ActiveHost, worker: str) -> None:
+    def __init__(self, number: int, uri: QueuedUri, host: ActiveHost, worker: str, since: float) -> None:
         self.number = number
         self.uri = uri
         self.host = host
         self.worker = worker
+        self.since = since  #: wall time at which it was granted, or taken up
         self.is_fetched = False  #: its connection is free again
         self.is_superseded = False  #: somebody else's late outcome settled the URI
+        self.is_second = False  #: another worker has got the URI meanwhile: whose outcome comes first counts
+
+    @property
+    def is_first(self) -> bool:
+        """True when the URI goes back to its queue with this lease."""
+        return not (self.is_superseded or self.is_second)
 
 
 class LeaseTable:
@@ -42,12 +49,27 @@ class LeaseTable:
         """True when the URI *key* is leased."""
         return key in self._by_key
 
-    def grant(self, uri: QueuedUri, host: ActiveHost, worker: str) -> Lease:
+    def grant(self, uri: QueuedUri, host: ActiveHost, worker: str, now: float) -> Lease:
         """A new lease of *uri* to *worker*."""
         number = self._next
         self._next += 1
-        lease = Lease(number, uri, host, worker)
-        self._leases[number] = self._by_key[uri.key] = lease
+        lease = self._by_key[uri.key] = self._book(number, uri, host, worker, now)
+        return lease
+
+    def adopt(self, number: int, uri: QueuedUri, host: ActiveHost, worker: str, now: float) -> Lease:
+        """A lease of an earlier welcome, or of an earlier master, that *worker* still works on.
+
+        When another worker has got the URI meanwhile, both fetch it; this one takes a slot and a connection, too.
+        """
+        lease = self._book(number, uri, host, worker, now)
+        if uri.key in self._by_key:
+            lease.is_second = True
+        else:
+            self._by_key[uri.key] = lease
+        return lease
+
+    def _book(self, number: int, uri: QueuedUri, host: ActiveHost, worker: str, now: float) -> Lease:
+        lease = self._leases[number] = Lease(number, uri, host, worker, now)
         held = self._by_worker.get(worker)
         if held is None:
             held = self._by_worker[worker] = {}
@@ -74,6 +96,10 @@ class LeaseTable:
         lease.is_superseded = True
         if self._by_key.get(lease.uri.key) is lease:
             del self._by_key[lease.uri.key]
+
+    def of(self, worker: str) -> list[Lease]:
+        """The leases of *worker*."""
+        return list(self._by_worker.get(worker, {}).values())
 
     def held_by(self, worker: str) -> int:
         """Slots of *worker* that are taken."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import msgspec
+
 from spyder.contracts import Changes, FrontierStore
 from spyder.errors import StoreError
 from spyder.model.records import HostRow, QueuedUri, UriRow
@@ -12,6 +14,15 @@ from spyder.model.url import HOST_BYTES, PROJECT_BYTES
 
 #: Rows of hosts kept in memory beside those of active ones.
 _HOSTS_REMEMBERED = 8192
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """How the last attempt at a URI ended."""
+
+    at: float  #: wall time, seconds
+    worker: str  #: that brought the outcome, or died on it
+    reason: str = ""  #: error kind
+    status: int = 0  #: HTTP status
 
 
 class Ledger:
@@ -95,9 +106,15 @@ class Ledger:
         return staged if staged is not None else self.store.queued_row(key, row)
 
     def enqueue(self, uri: QueuedUri) -> None:
-        """Stage that *uri* stands in its host's queue at its place."""
-        self.changes.uris[uri.key] = UriRow(state=UriState.QUEUED, depth=uri.depth, place=uri.place,
-                                            attempt=uri.attempt)
+        """Stage that *uri* stands in its host's queue at its place; how its last attempt ended stays with it."""
+        last = self.uri(uri.key)
+        if last is None:
+            row = UriRow(state=UriState.QUEUED, depth=uri.depth, place=uri.place)
+        else:
+            row = UriRow(state=UriState.QUEUED, depth=uri.depth, place=uri.place, attempt=uri.attempt,
+                         strikes=uri.strikes, status=last.status, reason=last.reason, settled_at=last.settled_at,
+                         worker=last.worker)
+        self.changes.uris[uri.key] = row
         self.changes.enqueue[uri.key[:HOST_BYTES], uri.place] = uri
 
     def dequeue(self, uri: QueuedUri) -> None:
@@ -106,10 +123,11 @@ class Ledger:
         self.changes.enqueue.pop(entry, None)
         self.changes.dequeue.add(entry)
 
-    def schedule(self, uri: QueuedUri, *, reason: str) -> None:
-        """Stage that *uri* waits for the due time that its place tells."""
-        self.changes.uris[uri.key] = UriRow(state=UriState.SCHEDULED, depth=uri.depth, place=uri.place, reason=reason,
-                                            attempt=uri.attempt)
+    def schedule(self, uri: QueuedUri, last: Attempt) -> None:
+        """Stage that *uri* waits for the due time that its place tells; *last* is how it came to that."""
+        self.changes.uris[uri.key] = UriRow(
+            state=UriState.SCHEDULED, depth=uri.depth, place=uri.place, attempt=uri.attempt, strikes=uri.strikes,
+            status=last.status, reason=last.reason, settled_at=last.at, worker=last.worker)
         self.changes.schedule[uri.place, uri.key] = uri
 
     def unschedule(self, uri: QueuedUri) -> None:

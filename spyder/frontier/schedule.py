@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from spyder.frontier.ledger import Ledger, sortable_time, time_of
+from spyder.frontier.ledger import Attempt, Ledger, sortable_time, time_of
 from spyder.model.records import QueuedUri
 
 #: Scheduled URIs that become due in one transaction.
@@ -20,10 +20,10 @@ class Schedule:
         self.next_at: float | None = None  #: wall time at which the first is due
         self._read_next()
 
-    def add(self, uri: QueuedUri, due_at: float, *, reason: str) -> None:
-        """Stage that *uri* waits until *due_at* (wall time)."""
+    def add(self, uri: QueuedUri, due_at: float, last: Attempt) -> None:
+        """Stage that *uri* waits until *due_at* (wall time), after its *last* attempt."""
         place = self._ledger.prefix + sortable_time(due_at)
-        self._ledger.schedule(msgspec.structs.replace(uri, place=place), reason=reason)
+        self._ledger.schedule(msgspec.structs.replace(uri, place=place), last)
         if self.next_at is None or due_at < self.next_at:
             self.next_at = due_at
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
+from spyder.model.limits import MAX_LINKS, MAX_REDIRECTS, Line, Name, Natural, Seconds, UrlText
 from spyder.model.states import ErrorKind, LinkKind, UriState
+from spyder.model.url import KEY_BYTES
 
 Headers = tuple[tuple[str, str], ...]  #: response header fields in order, names in lower case
+Key = Annotated[bytes, Meta(min_length=KEY_BYTES, max_length=KEY_BYTES)]  #: identity of a URI
+Chain = Annotated[tuple[UrlText, ...], Meta(max_length=MAX_REDIRECTS)]  #: of redirects
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
@@ -92,13 +97,13 @@ class Books(OwnedRecord, kw_only=True):
 class CrawlUri(Record, frozen=True, kw_only=True):
     """A lease on its way to a worker."""
 
-    lease: int  #: number of the lease: master epoch in the high bits, unique for ever
-    key: bytes
-    url: str
-    depth: int = 0
-    attempt: int = 0
-    referrer: str = ""
-    redirects: tuple[str, ...] = ()
+    lease: Natural  #: number of the lease: master epoch in the high bits, unique for ever
+    key: Key
+    url: UrlText
+    depth: Natural = 0
+    attempt: Natural = 0
+    referrer: UrlText = ""
+    redirects: Chain = ()
     is_seed: bool = False
 
 
@@ -106,26 +111,29 @@ class Failure(Record, frozen=True, kw_only=True):
     """Why there is no page, or no good one."""
 
     kind: ErrorKind
-    detail: str = ""  #: one line for people
+    detail: Line = ""  #: one line for people
 
 
 class Page(Record, frozen=True, kw_only=True):
     """What the fetcher passes on: the header frame; the decoded body travels beside it."""
 
     uri: CrawlUri
-    status: int = 0  #: HTTP status, 0 when there was no answer
+    status: Natural = 0  #: HTTP status, 0 when there was no answer
     failure: Failure | None = None
     headers: Headers = ()
-    started_at: float = 0.0  #: wall time, seconds
-    elapsed: float = 0.0  #: seconds from start to the last byte
-    first_byte: float = 0.0  #: seconds from start to the first byte of the answer
-    wire_size: int = 0  #: bytes of the body as sent
-    ip: str = ""  #: the server's address
-    http_version: str = ""  #: "1.0", "1.1", "2" or "3"
+    started_at: Seconds = 0.0  #: wall time, seconds
+    elapsed: Seconds = 0.0  #: seconds from start to the last byte
+    first_byte: Seconds = 0.0  #: seconds from start to the first byte of the answer
+    wire_size: Natural = 0  #: bytes of the body as sent
+    ip: Name = ""  #: the server's address
+    http_version: Name = ""  #: "1.0", "1.1", "2" or "3"
 
 
 class Link(Record, frozen=True, kw_only=True):
-    """A link that a worker found and couldn't rule out."""
+    """A link that a worker found and couldn't rule out.
+
+    There are thousands in a message and most are known: the frontier looks at url and key only when it adds one.
+    """
 
     url: str
     key: bytes
@@ -135,33 +143,33 @@ class Link(Record, frozen=True, kw_only=True):
 class Outcome(Record, frozen=True, kw_only=True):
     """How a lease ended: all that the frontier must learn."""
 
-    lease: int
-    key: bytes
-    status: int = 0
+    lease: Natural
+    key: Key
+    status: Natural = 0
     failure: Failure | None = None
-    elapsed: float = 0.0  #: seconds that the fetch took
-    retry_after: float = 0.0  #: seconds that the server asked for, 0 when it didn't
-    size: int = 0  #: bytes of the decoded body
-    links: tuple[Link, ...] = ()
-    attempt: int = 0  #: of the lease: an outcome of an attempt that has ended before counts no more
+    elapsed: Seconds = 0.0  #: seconds that the fetch took
+    retry_after: Seconds = 0.0  #: seconds that the server asked for, 0 when it didn't
+    size: Natural = 0  #: bytes of the decoded body
+    links: Annotated[tuple[Link, ...], Meta(max_length=MAX_LINKS)] = ()
+    attempt: Natural = 0  #: of the lease: an outcome of an attempt that has ended before counts no more
 
 
 class HeldLease(Record, frozen=True, kw_only=True):
     """A lease that a worker has begun and not yet reported: told in its greeting, so that the master takes it up."""
 
-    lease: int
-    key: bytes
-    attempt: int = 0
+    lease: Natural
+    key: Key
+    attempt: Natural = 0
     is_fetching: bool = True  #: its connection is in use
 
 
 class FetchNotice(Record, frozen=True, kw_only=True):
     """Early word that a lease's connection is free again: it steers politeness and settles nothing."""
 
-    lease: int
-    elapsed: float = 0.0
+    lease: Natural
+    elapsed: Seconds = 0.0
     trouble: ErrorKind | None = None  #: set when the host is in trouble
-    retry_after: float = 0.0
+    retry_after: Seconds = 0.0
 
 
 class PageRecord(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):

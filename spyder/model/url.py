@@ -12,6 +12,7 @@ import can_ada
 import xxhash
 
 from spyder.errors import UrlError
+from spyder.model.limits import MAX_URL
 
 PROJECT_BYTES = 2  #: length of the project's number at the head of a key
 HOST_BYTES = 10  #: length of a host's key: project and hash of the queue's name
@@ -89,7 +90,7 @@ def parse(text: str) -> Url:
 def parse_seed(text: str) -> Url:
     """The fetchable URL that a person typed: ``example.org`` means ``http://example.org/``.
 
-    Raises :class:`UrlError` when it is no URL, or not http or https.
+    Raises :class:`UrlError` when it is no URL, longer than any may be, or not http or https.
     """
     text = text.strip()
     if "://" not in text and not text.startswith(("mailto:", "javascript:", "data:")):
@@ -97,6 +98,8 @@ def parse_seed(text: str) -> Url:
     url = parse(text)
     if not url.is_fetchable:
         raise UrlError(f"{text[:200]!r} can't be crawled: expected an http:// or https:// URL")
+    if len(url.href) > MAX_URL:
+        raise UrlError(f"{text[:200]!r}… has {len(url.href):,} characters: a URL has {MAX_URL:,} at the most")
     return url
 
 

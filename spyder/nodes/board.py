@@ -1,4 +1,4 @@
-"""The board of a worker: numbers that its two processes show each other, in a small shared file."""
+"""The board of a worker: numbers that its processes show each other and their supervisor, in a small shared file."""
 
 from __future__ import annotations
 
@@ -20,11 +20,13 @@ class Cell(IntEnum):
     MEMORY = 6  #: bytes, resident
     IS_FINISHED = 7  #: 1 when everything is done and reported
     TROUBLE = 8  #: 1 while outputs can't be written
-    PID = 9  #: of the extractor
+    PID = 9  #: of the extractor's process
     EXTRACTOR_BEAT = 10  #: changes as long as the extractor makes progress
     FETCHER_BEAT = 11  #: the same of the fetcher, which writes it
     UNREADABLE = 12  #: messages from the fetcher that were no page
     IS_RETIRING = 13  #: 1 when the worker ends to be replaced; written by the fetcher
+    RESENT = 14  #: batches of outcomes sent again
+    FETCHER_PID = 15  #: of the fetcher's process, which writes it
     STAGES = 16  #: microseconds of CPU by stage, in the order of STAGE_NAMES
 
 
@@ -43,7 +45,7 @@ class Note(IntEnum):
 
 
 class Board:
-    """An array of whole numbers in memory that two processes share, or in this process's own."""
+    """An array of whole numbers in memory that processes share by the file *path*, or in this process's own."""
 
     def __init__(self, path: Path | None = None) -> None:
         size = _CELLS * 8 + len(Note) * _NOTE_BYTES
@@ -63,7 +65,7 @@ class Board:
         return self._cells[cell]
 
     def __setitem__(self, cell: int, value: int) -> None:
-        """Show *value* in *cell*: eight aligned bytes, seen whole by the other process."""
+        """Show *value* in *cell*: eight aligned bytes, seen whole by the other processes."""
         self._cells[cell] = value
 
     def beat(self, cell: int) -> None:

@@ -14,6 +14,8 @@ from spyder.settings import Settings, check_api_address
 
 #: What a crawl directory holds; ``--fresh`` removes nothing else.
 _PARTS = ("frontier", "pages", "logs", "run")
+#: Heartbeats that a worker that makes no progress is given at the least.
+_BEATS = 3
 
 
 def check(settings: Settings, *, has_workers: bool = True) -> None:
@@ -26,12 +28,28 @@ def check(settings: Settings, *, has_workers: bool = True) -> None:
     plugins.find("canonical", settings.frontier.canonical)
     plugins.find("assignment", settings.frontier.assignment)
     if has_workers:
+        _check_limits(settings)
         processors.build(settings.processors)
     if "\n" in settings.fetch.user_agent:
         raise SettingsError("`fetch.user_agent` must be one line")
     check_api_address(settings.api)
     for key in ("mgmt_master", "mgmt_worker", "outcomes", "logging"):
         _check_bus_address(key, getattr(settings.bus, key))
+
+
+def _check_limits(settings: Settings) -> None:
+    """Refuse limits of a worker that another one makes senseless: it would be killed for what it may do."""
+    worker, heartbeat = settings.worker, settings.bus.heartbeat
+    if worker.hang_timeout < _BEATS * heartbeat:
+        raise SettingsError(f"`worker.hang_timeout` ({worker.hang_timeout:g} s) must be {_BEATS} times `bus.heartbeat` "
+                            f"({heartbeat:g} s) at the least: a fetcher shows its progress once a heartbeat")
+    for index, processor in enumerate(settings.processors):
+        if processor.timeout >= worker.hang_timeout:
+            raise SettingsError(f"`processors[{index}].timeout` of {processor.use} ({processor.timeout:g} s) must be "
+                                f"less than `worker.hang_timeout` ({worker.hang_timeout:g} s), or 0 for none")
+    if worker.memory_soft is not None and worker.memory_hard is not None and worker.memory_soft >= worker.memory_hard:
+        raise SettingsError(f"`worker.memory_soft` ({worker.memory_soft}) must be less than `worker.memory_hard` "
+                            f"({worker.memory_hard})")
 
 
 def _check_bus_address(key: str, address: str) -> None:

@@ -1,85 +1,58 @@
-"""The fetcher stage: leases in, pages out to the extractor, and the worker's voice on the management bus."""
+"""The fetcher's process: the sockets, the HTTP client and the timers around a :class:`FetchStage`, which decides."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import os
-from collections import deque
+from collections.abc import Coroutine
 
-from spyder import __version__
+import msgspec
+
 from spyder.bus import sockets as zsockets
-from spyder.bus.dispatch import BatchOrder
-from spyder.bus.messages import (
-    PROTOCOL_VERSION,
-    Available,
-    Codec,
-    Fetched,
-    LeaseBatch,
-    Load,
-    MasterMessage,
-    Pause,
-    QuitAck,
-    Resume,
-    WorkerHeartbeat,
-    WorkerMessage,
-)
-from spyder.bus.mgmt import GREETING_INTERVAL, Membership, Step
+from spyder.bus.garbage import Garbage
+from spyder.bus.messages import Codec, LeaseBatch, MasterMessage, WorkerMessage
 from spyder.bus.sockets import Frames, Reader, Sender, Sockets, reachable
 from spyder.errors import MessageError
-from spyder.fetch.retry_after import retry_after_seconds
 from spyder.fetch.transport import Transport
 from spyder.model.clock import Clock, cpu_seconds
-from spyder.model.records import CrawlUri, FetchNotice, Page
+from spyder.model.records import Page
 from spyder.model.states import ExitCode
-from spyder.nodes.board import Board, Cell
+from spyder.nodes.board import Board
+from spyder.nodes.fetchstage import LOOK_INTERVAL, FetchStage
 from spyder.nodes.spec import WorkerSpec
 from spyder.runtime import resident_memory, settle_memory
-from spyder.settings import digests
 
 _log = logging.getLogger(__name__)
 
-#: Seconds that finished fetches wait for others before the master hears of them.
-_NOTICE_DELAY = 0.002
-#: Seconds between looks at the extractor's progress while it is what we wait for.
-_LOOK_INTERVAL = 0.01
-#: Frames of the message that tells the extractor that no page follows.
-END_OF_PAGES: Frames = [b""]
-
 
 class Fetcher:
-    """One worker's fetcher; :meth:`run` returns when the worker is to end."""
+    """One worker's fetcher; :meth:`run` returns when the worker is to end. It is its stage's ``FetchPort``."""
 
     def __init__(self, spec: WorkerSpec, *, sockets: Sockets, board: Board, clock: Clock) -> None:
         self._spec = spec
-        self._settings = spec.read_settings()
-        self._bus = self._settings.bus
+        settings = spec.read_settings()
+        self._bus = settings.bus
         self._sockets = sockets
-        self._board = board
-        self._clock = clock
-        self._transport = Transport(self._settings.fetch, clock=clock)
-        self._membership = Membership(
-            spec.worker, heartbeat=self._bus.heartbeat, missed=self._bus.missed,
-            master_timeout=self._bus.master_timeout, now=clock.monotonic())
+        fetch = msgspec.structs.replace(settings.fetch, connections=1) if spec.is_careful else settings.fetch
+        self._transport = Transport(fetch, clock=clock)
+        self._stage = FetchStage(spec, port=self, transport=self._transport, board=board, clock=clock, pid=os.getpid())
         self._from_master: Codec[MasterMessage] = Codec(MasterMessage, limit=self._bus.max_message)
         self._to_master: Codec[WorkerMessage] = Codec(WorkerMessage, limit=self._bus.max_message)
         self._leases: Codec[LeaseBatch] = Codec(LeaseBatch, limit=self._bus.max_message)
         self._pages: Codec[Page] = Codec(Page, limit=self._bus.max_message)
-        self._waiting: deque[CrawlUri] = deque()
-        self._order = BatchOrder(0)
-        self._notices: list[FetchNotice] = []
-        self._notice_timer: asyncio.TimerHandle | None = None
-        self._look_timer: asyncio.TimerHandle | None = None
+        self._garbage = Garbage(clock.monotonic)
         self._pull: zsockets.Socket | None = None
         self._pull_reader: Reader | None = None
-        self._sent_pages = 0
-        self._sent_bytes = 0
-        self._dropped = 0
-        self._paused = ""
-        self._is_quitting = False
-        self.reason = ""  #: why the worker ends before anybody asked it to
-        self._next_heartbeat = 0.0
-        self._end: asyncio.Future[ExitCode] = asyncio.get_running_loop().create_future()
+        self._begin_timer: asyncio.TimerHandle | None = None
+        self._loop = asyncio.get_running_loop()
+        self._quit_task: asyncio.Task[None] | None = None
+        self._end: asyncio.Future[ExitCode] = self._loop.create_future()
+
+    @property
+    def reason(self) -> str:
+        """Why the worker ended before anybody asked it to; empty when it was asked."""
+        return self._stage.reason
 
     async def run(self) -> ExitCode:
         """Greet, fetch, and end when told to, when refused, or when the master stays away."""
@@ -88,197 +61,119 @@ class Fetcher:
         self._mgmt_out = self._sockets.publisher(connect=self._bus.mgmt_worker)
         mgmt_in = self._sockets.subscriber(self._spec.worker.encode(), b"all", connect=self._bus.mgmt_master)
         reader = Reader(mgmt_in, self._hear)
-        beat = asyncio.create_task(self._beat(), name="heartbeat")
-        beat.add_done_callback(self._beat_ended)
+        beat = self._watched(self._beat(), "heartbeat")
         try:
             return await self._end
         finally:
             beat.cancel()
             reader.close()
-            self._disconnect()
+            self.disconnect()
             self._transport.close()
 
     def quit(self, drain: float) -> None:
         """End in good order within *drain* seconds."""
-        if not self._is_quitting:
-            self._is_quitting = True
-            self._waiting.clear()
-            self._quit_task = asyncio.create_task(self._finish(drain), name="finish")
-            self._quit_task.add_done_callback(self._beat_ended)
+        self._stage.quit(drain)
+        self._drain_soon()
 
-    # -- management ----------------------------------------------------------------------------------------------
+    def retire(self, drain: float) -> None:
+        """End in good order within *drain* seconds, to be replaced."""
+        self._stage.retire(drain)
+        self._drain_soon()
+
+    def _drain_soon(self) -> None:
+        if self._stage.is_quitting and self._quit_task is None:
+            self._quit_task = self._watched(self._drain(), "drain")
+
+    async def _drain(self) -> None:
+        while not self._stage.drain():
+            await asyncio.sleep(LOOK_INTERVAL)
+
+    async def _beat(self) -> None:
+        while True:
+            seconds = self._stage.beat()
+            self._drain_soon()
+            await asyncio.sleep(seconds)
+
+    def _watched(self, work: Coroutine[None, None, None], name: str) -> asyncio.Task[None]:
+        """A task that ends the worker if it dies, with its reason: its supervisor starts a new one."""
+        task: asyncio.Task[None] = asyncio.create_task(work, name=name)
+        task.add_done_callback(self._task_ended)
+        return task
+
+    def _task_ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            _log.error("task %s died", task.get_name(), exc_info=task.exception())
+            self.end(ExitCode.ERROR)
+
+    # -- what arrives --------------------------------------------------------------------------------------------
 
     def _hear(self, frames: Frames) -> None:
         try:
-            message = self._from_master.decode(frames[-1])
+            message = self._from_master.read(frames)
         except MessageError as error:
             self._drop("management message", error)
-            return
-        match message:
-            case Pause():
-                self._paused = message.reason
-            case Resume():
-                self._paused = ""
-                self._begin()
-            case _:
-                self._step(self._membership.heard(message, self._clock.monotonic()))
+        else:
+            self._stage.hear(message)
+            self._drain_soon()
 
-    def _step(self, step: Step) -> None:
-        match step:
-            case Step.JOINED:
-                self._join()
-            case Step.GREETING:
-                _log.warning("the master does not know this worker any more, or is away: greeting it again")
-                self._disconnect()
-            case Step.REFUSED:
-                self.reason = f"refused by the master: {self._membership.reason}"
-                _log.error("%s", self.reason)
-                self._finish_with(ExitCode.REFUSED)
-            case Step.ORPHANED:
-                self.reason = f"no master at {self._bus.mgmt_master} for {self._bus.master_timeout:g} s: ending"
-                _log.error("%s", self.reason)
-                self._orphaned()
-            case Step.QUIT:
-                self.quit(self._membership.drain)
-            case Step.NOTHING:
-                pass
+    def _take(self, frames: Frames) -> None:
+        try:
+            batch = self._leases.read(frames, count=1)
+        except MessageError as error:
+            self._drop("lease batch", error)
+        else:
+            self._stage.take(batch)
 
-    def _join(self) -> None:
-        """Take leases from the socket that the welcome names; what was not begun belongs to the old session."""
-        welcome = self._membership.welcome
-        assert welcome is not None
-        self._disconnect()
-        self._order = BatchOrder(welcome.session)
-        self._pull = self._sockets.pull(connect=reachable(welcome.push, self._bus.mgmt_master))
-        self._pull_reader = Reader(self._pull, self._take, on_burst=self._begin)
-        self._send_heartbeat()
-        _log.info("welcome by %s, epoch %d", welcome.master, welcome.epoch)
+    def _drop(self, what: str, error: MessageError) -> None:
+        self._stage.dropped += 1
+        if line := self._garbage.take(what, error):
+            _log.warning("%s", line)
 
-    def _disconnect(self) -> None:
-        self._waiting.clear()
+    # -- what the stage wants done: its FetchPort --------------------------------------------------------------------
+
+    def say(self, message: WorkerMessage) -> None:
+        """Publish a management message."""
+        zsockets.send(self._mgmt_out, [self._spec.worker.encode(), self._to_master.encode(message)])
+
+    def connect(self, push: str) -> None:
+        """Take leases from the address *push* from now on."""
+        self.disconnect()
+        self._pull = self._sockets.pull(connect=reachable(push, self._bus.mgmt_master))
+        self._pull_reader = Reader(self._pull, self._take, on_burst=self._stage.begin)
+
+    def disconnect(self) -> None:
+        """Take no leases."""
         if self._pull_reader is not None and self._pull is not None:
             self._pull_reader.close()
             self._sockets.close(self._pull, linger=0)
             self._pull = self._pull_reader = None
 
-    async def _beat(self) -> None:
-        """Greet until welcome, then send heartbeats; watch for a silent master."""
-        while True:
-            self._board.beat(Cell.FETCHER_BEAT)
-            now = self._clock.monotonic()
-            self._step(self._membership.check(now))
-            if not self._membership.is_member and not self._is_quitting:
-                self._send(Available(
-                    protocol=PROTOCOL_VERSION, worker=self._spec.worker, version=__version__,
-                    slots=self._settings.worker.slots, digests=digests(self._settings),
-                    pids=(os.getpid(), self._board[Cell.PID])))
-                await asyncio.sleep(GREETING_INTERVAL)
-                continue
-            self._send_heartbeat()
-            await asyncio.sleep(self._bus.heartbeat)
+    def hand_on(self, page: Page, body: bytes) -> None:
+        """Send a page to the extractor."""
+        self._pages_out.send([self._pages.encode(page), body])
 
-    def _beat_ended(self, task: asyncio.Task[None]) -> None:
-        """A task that dies ends the worker, with its reason: its supervisor starts a new one."""
-        if not task.cancelled() and task.exception() is not None:
-            _log.error("task %s died", task.get_name(), exc_info=task.exception())
-            self._finish_with(ExitCode.ERROR)
+    def end_of_pages(self, seconds: float) -> None:
+        """Tell the extractor that no page follows: a message of one frame, the seconds that it may take."""
+        self._pages_out.send([b"%.3f" % seconds])
 
-    def _send_heartbeat(self) -> None:
-        welcome = self._membership.welcome
-        if welcome is not None:
-            slots = 0 if self._is_quitting or self._board[Cell.TROUBLE] else self._settings.worker.slots
-            self._send(WorkerHeartbeat(worker=self._spec.worker, epoch=welcome.epoch, session=welcome.session,
-                                       received=self._order.received, slots=slots, load=self._load()))
+    def send_notices_in(self, seconds: float) -> None:
+        """Send notices in *seconds*."""
+        self._loop.call_later(seconds, self._stage.send_notices)
 
-    def _load(self) -> Load:
-        board = self._board
-        return Load(
-            fetching=self._transport.active, waiting=len(self._waiting), pages=self._sent_pages,
-            extracted=board[Cell.PAGES], batches=board[Cell.BATCHES], outbox=board[Cell.OUTBOX],
-            dropped=self._dropped + board[Cell.DROPPED], fetcher_cpu=cpu_seconds(),
-            extractor_cpu=board[Cell.CPU] / 1e6, fetcher_memory=resident_memory(),
-            extractor_memory=board[Cell.MEMORY], stages=board.stages(),
-            trouble=self._paused or ("its outputs can't be written" if board[Cell.TROUBLE] else ""))
-
-    def _send(self, message: WorkerMessage) -> bool:
-        return zsockets.send(self._mgmt_out, [self._spec.worker.encode(), self._to_master.encode(message)])
-
-    # -- leases and pages ----------------------------------------------------------------------------------------
-
-    def _take(self, frames: Frames) -> None:
-        try:
-            batch = self._leases.decode(frames[-1])
-        except MessageError as error:
-            self._drop("lease batch", error)
-            return
-        if self._order.take(batch) and not self._is_quitting:
-            self._waiting.extend(batch.uris)
+    def begin_in(self, seconds: float) -> None:
+        """Begin fetches in *seconds*, unless that is due already."""
+        if self._begin_timer is None:
+            self._begin_timer = self._loop.call_later(seconds, self._begin)
 
     def _begin(self) -> None:
-        """Begin as many fetches as there are connections, unless the extractor is behind."""
-        transport, waiting = self._transport, self._waiting
-        while waiting and transport.free and not self._paused:
-            if self._sent_bytes - self._board[Cell.BYTES] > self._settings.fetch.buffer_size:
-                self._look_later()
-                return
-            transport.fetch(waiting.popleft(), self._fetched)
+        self._begin_timer = None
+        self._stage.begin()
 
-    def _fetched(self, page: Page, body: bytes) -> None:
-        """A fetch ended: the page goes on, the master hears that the connection is free, the next one begins."""
-        self._pages_out.send([self._pages.encode(page), body])
-        self._sent_pages += 1
-        self._sent_bytes += len(body)
-        failure = page.failure
-        if failure is None or not failure.kind.is_host_trouble:
-            notice = FetchNotice(lease=page.uri.lease, elapsed=page.elapsed)
-        else:
-            wish = next((value for name, value in page.headers if name == "retry-after"), "")
-            notice = FetchNotice(lease=page.uri.lease, elapsed=page.elapsed, trouble=failure.kind,
-                                 retry_after=retry_after_seconds(wish, self._clock.now()) if wish else 0.0)
-        self._notices.append(notice)
-        if self._notice_timer is None:
-            self._notice_timer = asyncio.get_running_loop().call_later(_NOTICE_DELAY, self._send_notices)
-        if self._waiting:
-            self._begin()
+    def figures(self) -> tuple[float, int]:
+        """CPU seconds and resident bytes of this process."""
+        return cpu_seconds(), resident_memory()
 
-    def _send_notices(self) -> None:
-        self._notice_timer = None
-        notices, self._notices = tuple(self._notices), []
-        welcome = self._membership.welcome
-        if welcome is not None and notices:
-            self._send(Fetched(worker=self._spec.worker, session=welcome.session, notices=notices))
-
-    def _look_later(self) -> None:
-        if self._look_timer is None:
-            self._look_timer = asyncio.get_running_loop().call_later(_LOOK_INTERVAL, self._look)
-
-    def _look(self) -> None:
-        self._look_timer = None
-        self._begin()
-
-    # -- end -----------------------------------------------------------------------------------------------------
-
-    async def _finish(self, drain: float) -> None:
-        """Let the transfers end, then the extractor; what is not done by *drain* seconds goes back as leases."""
-        deadline = self._clock.monotonic() + drain
-        while self._transport.active and self._clock.monotonic() < deadline:
-            await asyncio.sleep(_LOOK_INTERVAL)
-        self._transport.abort()
-        self._send_notices()
-        self._pages_out.send(END_OF_PAGES)
-        while not self._board[Cell.IS_FINISHED] and self._clock.monotonic() < deadline + self._bus.linger:
-            await asyncio.sleep(_LOOK_INTERVAL)
-        self._send(QuitAck(worker=self._spec.worker, unacknowledged=self._board[Cell.OUTBOX]))
-        self._finish_with(ExitCode.OK if self._board[Cell.IS_FINISHED] else ExitCode.HARD_DEADLINE)
-
-    def _orphaned(self) -> None:
-        self._pages_out.send(END_OF_PAGES)
-        self._finish_with(ExitCode.ORPHANED)
-
-    def _finish_with(self, code: ExitCode) -> None:
+    def end(self, code: ExitCode) -> None:
+        """Make :meth:`run` return."""
         if not self._end.done():
             self._end.set_result(code)
-
-    def _drop(self, what: str, error: MessageError) -> None:
-        self._dropped += 1
-        _log.warning("dropped a %s: %s", what, error)

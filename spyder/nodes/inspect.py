@@ -88,7 +88,7 @@ class FrontierView:
         for row in self._store.iterate_hosts():
             yield HostView(
                 project=self._project(row.key), host=row.name, queued=row.queued, settled=row.settled,
-                failed=row.failed, next_at=_rfc3339(row.next_at), errors=row.errors, last_error=row.last_error,
+                failed=row.failed, next_at=rfc3339(row.next_at), errors=row.errors, last_error=row.last_error,
                 is_active=row.waiting[PROJECT_BYTES:PROJECT_BYTES + 1] == b"\x00")
 
     def find(self, url: str) -> list[UriView]:
@@ -140,7 +140,7 @@ class FrontierView:
             url=queued.url if queued is not None else row.url, state=row.state.name.lower(), project=self._project(key),
             host=self._host(key[:HOST_BYTES]), depth=row.depth, status=row.status, reason=row.reason,
             attempt=row.attempt, referrer=queued.referrer if queued is not None else row.referrer,
-            settled_at=_rfc3339(row.settled_at), due_at=_rfc3339(due_at),
+            settled_at=rfc3339(row.settled_at), due_at=rfc3339(due_at),
             priority=queued.priority if queued is not None else 0,
             redirects=queued.redirects if queued is not None else (),
             is_seed=queued.is_seed if queued is not None else False, worker=row.worker)
@@ -152,6 +152,13 @@ def open_for_reading(directory: Path, *, store: str = "rocksdb") -> Iterator[Fro
 
     Raises :class:`StoreError` when there is none.
     """
+    with open_store(directory, store=store) as opened:
+        yield FrontierView(opened)
+
+
+@contextlib.contextmanager
+def open_store(directory: Path, *, store: str = "rocksdb") -> Iterator[FrontierStore]:
+    """The store of that frontier. Raises :class:`StoreError` when there is none."""
     if not directory.is_dir():
         reason = "it is a file" if directory.exists() else "there is no such folder"
         raise StoreError(f"{directory} holds no frontier: {reason}")
@@ -159,7 +166,7 @@ def open_for_reading(directory: Path, *, store: str = "rocksdb") -> Iterator[Fro
     opened: FrontierStore = plugins.find("store", store).open(
         own if own.is_dir() else directory, cache=FrontierSection().cache, read_only=True, create=False)
     try:
-        yield FrontierView(opened)
+        yield opened
     finally:
         opened.close()
 
@@ -181,7 +188,7 @@ def report_imbalance(store: FrontierStore, logs: Path, *, now: float, held: Book
     line = lines[0] if lines else "the master's count and the store's differ"
     at = datetime.fromtimestamp(now, UTC)
     path = logs / f"books-{at:%Y%m%dT%H%M%S.%fZ}.json"
-    report = {"version": __version__, "at": _rfc3339(now), "held": held, "projects": as_trees(projects)}
+    report = {"version": __version__, "at": rfc3339(now), "held": held, "projects": as_trees(projects)}
     try:
         logs.mkdir(parents=True, exist_ok=True)
         path.write_bytes(msgspec.json.format(msgspec.json.encode(_by_name(report))) + b"\n")
@@ -223,6 +230,6 @@ def _by_name(value: Any) -> Any:
     return value
 
 
-def _rfc3339(at: float) -> str:
+def rfc3339(at: float) -> str:
     """Wall time in seconds as text, empty for 0."""
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z") if at else ""

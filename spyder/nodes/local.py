@@ -123,6 +123,7 @@ async def node(settings: Settings, folder: str, *, has_sink: bool, has_workers: 
     sink = LogSink(settings.log, settings.log_directory, sockets=sockets, address=settings.bus.logging)
     running: Node | None = None
     supervisor: Supervisor | None = None
+    closing = contextlib.ExitStack()
     try:
         if has_sink:
             sink.start()
@@ -139,6 +140,7 @@ async def node(settings: Settings, folder: str, *, has_sink: bool, has_workers: 
                 running = Node(master, supervisor)
                 yield running
             finally:
+                closing.enter_context(runtime.hard_deadline(runtime.CLOSE_WITHIN + settings.bus.linger))
                 pumping.cancel()
                 if running is not None and running.api is not None:
                     running.api.close()
@@ -146,12 +148,13 @@ async def node(settings: Settings, folder: str, *, has_sink: bool, has_workers: 
         if has_sink:
             await asyncio.sleep(0.05)  # the last records of all processes are on their way
     finally:
-        if supervisor is not None:
-            await supervisor.kill()
-        sink.close()
-        sockets.close_all()
-        if running is not None and running.api is not None:
-            running.api.forget()
+        with closing, runtime.hard_deadline(runtime.CLOSE_WITHIN + settings.bus.linger):
+            if supervisor is not None:
+                await supervisor.kill()
+            sink.close()
+            sockets.close_all()
+            if running is not None and running.api is not None:
+                running.api.forget()
 
 
 def _add_seeds(master: Master, seeds: Sequence[str]) -> SeedReport:
@@ -172,9 +175,10 @@ async def _drive(running: Node, settings: Settings, seeds: Sequence[str], *, obs
         with runtime.stop_signals(lambda: master.end("interrupted")):
             reason = await master.wait()
             end_of_workers.cancel()
-            status = await master.stop()
-            if supervisor is not None:
-                await _end_workers(supervisor, settings)
+            with runtime.hard_deadline(settings.worker.drain + 4 * settings.bus.linger + runtime.CLOSE_WITHIN):
+                status = await master.stop()
+                if supervisor is not None:
+                    await _end_workers(supervisor, settings)
     finally:
         watch.cancel()
         end_of_workers.cancel()

@@ -1,4 +1,4 @@
-"""The master: joins the frontier with the bus. It gives leases out, takes outcomes in, and knows its workers."""
+"""The master's process: the sockets, the timers and the store under a :class:`Coordinator`, which decides."""
 
 from __future__ import annotations
 
@@ -6,65 +6,39 @@ import asyncio
 import logging
 import os
 import secrets
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import assert_never
 
 import msgspec
 
 from spyder import __version__, plugins
 from spyder.bus import sockets as zsockets
-from spyder.bus.messages import (
-    PROTOCOL_VERSION,
-    Ack,
-    Available,
-    Codec,
-    Fetched,
-    Gone,
-    GreetAgain,
-    LeaseBatch,
-    MasterHeartbeat,
-    MasterMessage,
-    OutcomeBatch,
-    OutcomeMessage,
-    Probe,
-    Quit,
-    QuitAck,
-    Refused,
-    Welcome,
-    WorkerHeartbeat,
-    WorkerMessage,
-)
-from spyder.bus.mgmt import GREETING_INTERVAL, Peer, PeerState, Roster
-from spyder.bus.outcomes import Delivery, Positions
+from spyder.bus.garbage import Garbage
+from spyder.bus.messages import Codec, LeaseBatch, MasterMessage, OutcomeMessage, WorkerMessage, read_stranger
 from spyder.bus.sockets import Frames, Reader, Sender, Socket, Sockets, bind_push
-from spyder.errors import BusError, MessageError, StoreError
+from spyder.errors import MessageError, StoreError
 from spyder.frontier.frontier import Frontier, SeedReport
 from spyder.frontier.requeue import RequeueReport, Requeuing
 from spyder.model.clock import Clock, StageTimes, cpu_seconds
-from spyder.model.records import CrawlUri
 from spyder.model.scoping import HostScoping
 from spyder.model.url import UriIdentity
 from spyder.nodes.checkpoints import Checkpoint, Checkpoints
-from spyder.nodes.status import Rate, Status, WorkerStatus
+from spyder.nodes.coordinator import Coordinator
+from spyder.nodes.explain import explain
+from spyder.nodes.explanation import Explanation
+from spyder.nodes.liveview import LiveView
+from spyder.nodes.status import Rate, Status
 from spyder.runtime import resident_memory, settle_memory
-from spyder.settings import Settings, digests, host_name
+from spyder.settings import Settings, host_name
 
 _log = logging.getLogger(__name__)
 
-#: Seconds between attempts to commit after the store refused.
-_COMMIT_RETRY = 1.0
-#: Leases given out in one turn, so that messages get their turn too.
-_TURN = 256
 #: Batches of outcomes that share a commit at the most: more would keep the hosts waiting.
 _OUTCOME_BURST = 4
-#: Topic that every worker subscribes to.
-_ALL = b"all"
 
 
 class Master:
-    """One master over one frontier; :meth:`wait` returns why it ended."""
+    """One master over one frontier; :meth:`wait` returns why it ended. It is its coordinator's ``MasterPort``."""
 
     def __init__(self, settings: Settings, *, sockets: Sockets, clock: Clock, ends_when_done: bool = False,
                  expects_survivors: bool = True, is_profiled: bool = False) -> None:
@@ -72,25 +46,19 @@ class Master:
         self._bus = settings.bus
         self._sockets = sockets
         self._clock = clock
-        self._ends_when_done = ends_when_done
         self._times = StageTimes(enabled=is_profiled)
         self.identity = f"master:{host_name()}:{os.getpid()}:{secrets.token_hex(4)}"
         self.frontier = open_frontier(settings, clock)
-        self._roster = Roster(digests=digests(settings), heartbeat=self._bus.heartbeat, missed=self._bus.missed)
-        positions = self.frontier.take_positions()
-        self._positions = Positions(positions)
-        self._survivors: dict[str, int] = {}  #: workers of the last master and the sequence that they still bring
-        self._grace_until = 0.0
-        if expects_survivors:
-            self._survivors = dict.fromkeys(positions, -1)
-            self._grace_until = clock.monotonic() + self._bus.heartbeat * self._bus.missed
+        self._core = Coordinator(
+            settings, identity=self.identity, frontier=self.frontier, port=self, clock=clock,
+            ends_when_done=ends_when_done, expects_survivors=expects_survivors, times=self._times)
+        self._pipes: dict[str, _LeasePipe] = {}
+        self._pipe_number = 0
         self._checkpoints = Checkpoints(self.frontier, settings, master=self.identity, clock=clock)
-        self._push: dict[str, _LeasePipe] = {}
         self._from_worker: Codec[WorkerMessage] = Codec(WorkerMessage, limit=self._bus.max_message)
         self._to_worker: Codec[MasterMessage] = Codec(MasterMessage, limit=self._bus.max_message)
         self._leases: Codec[LeaseBatch] = Codec(LeaseBatch, limit=self._bus.max_message)
         self._outcomes: Codec[OutcomeMessage] = Codec(OutcomeMessage, limit=self._bus.max_message)
-        self._to_acknowledge: set[str] = set()
         self._readers: list[Reader] = []
         self._loop = asyncio.get_running_loop()
         self._end: asyncio.Future[str] = self._loop.create_future()
@@ -99,34 +67,26 @@ class Master:
         self._is_turn_due = False
         self._is_started = False
         self._is_closed = False
-        self._is_broken = False  #: what is staged can't be trusted
         self._beat_task: asyncio.Task[None] | None = None
-        self._stopping = ""
-        self._trouble = ""  #: why the frontier can't be written
-        self._retry_at = 0.0  #: monotonic time of the next attempt then
-        self._durable: dict[str, int] = {}  #: positions that a commit holds: what may be acknowledged
-        self._started_at = clock.monotonic()
-        self._first_lease: float | None = None
-        self._counts: Counter[str] = Counter()
         self._rate = Rate()
-        self._push_number = 0
-        self._refusals: set[str] = set()
+        self._garbage = Garbage(clock.monotonic)
+        self._view = LiveView(self._core, settings, clock)
 
     # -- start and end -------------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Bind the three addresses and begin to listen. Raises :class:`spyder.errors.BusError` if one can't be."""
         settle_memory()
-        self._mgmt_out = self._sockets.publisher(bind=self._bus.mgmt_master)
+        self._mgmt_out = self._sockets.publisher(bind=self._bus.mgmt_master, is_lossy=True)
         mgmt_in = self._sockets.subscriber(bind=self._bus.mgmt_worker)
         outcomes_in = self._sockets.subscriber(bind=self._bus.outcomes)
-        self._outcomes_address = zsockets.endpoint(outcomes_in)
-        self._readers = [Reader(mgmt_in, self._hear, on_burst=self._turn_soon),
+        self._core.outcomes = zsockets.endpoint(outcomes_in)
+        self._readers = [Reader(mgmt_in, self._hear, on_burst=self.turn_soon),
                          Reader(outcomes_in, self._take, on_burst=self._turn, burst=_OUTCOME_BURST)]
         self._beat_task = asyncio.create_task(self._beat(), name="heartbeat")
         self._beat_task.add_done_callback(self._task_ended)
         self._is_started = True
-        self._turn_soon()
+        self.turn_soon()
 
     async def wait(self) -> str:
         """Wait until the crawl is to end; returns the reason: done, limit, or what :meth:`end` was told."""
@@ -143,24 +103,15 @@ class Master:
         Returns the last figures, with those of the workers from before their end.
         """
         workers = self.status().workers
-        self._stopping = "asked to stop"
+        self._core.stop()
         deadline = self._clock.monotonic() + self._settings.worker.drain + 2 * self._bus.linger
-        for peer in self._roster:
-            peer.state = PeerState.QUITTING
-        told_at = 0.0
-        while len(self._roster) and self._clock.monotonic() < deadline:
+        told_at = float("-inf")
+        while self._core.workers and self._clock.monotonic() < deadline:
             if self._clock.monotonic() - told_at > self._bus.heartbeat / 2:
                 told_at = self._clock.monotonic()
-                self._say(_ALL, Quit(drain=self._settings.worker.drain))
+                self._core.say_quit()
             await asyncio.sleep(0.005)
-        for peer in list(self._roster):
-            _log.error("worker %s did not end in time; its leases go back", peer.worker)
-            self._part(peer.worker)
-        try:
-            if not self._is_broken:
-                self.frontier.commit()
-        except StoreError as error:
-            _log.error("the last outcomes can't be written: %s; their pages are fetched again", error)
+        self._core.finish()
         status = msgspec.structs.replace(self.status(), workers=workers)
         self.close()
         return status
@@ -177,10 +128,10 @@ class Master:
                 timer.cancel()
         for reader in self._readers:
             reader.close()
-        for pipe in self._push.values():
+        for pipe in self._pipes.values():
             pipe.sender.close()
         try:
-            if self._is_broken:
+            if self._core.is_broken:
                 self.frontier.abandon()
             else:
                 self.frontier.close()
@@ -188,26 +139,14 @@ class Master:
             _log.error("the frontier can't be closed in good order: %s", error)
 
     def add_seeds(self, urls: Iterable[str]) -> SeedReport:
-        """Add seeds durably: when this returns they are in the store."""
-        if self._is_broken or self._is_closed or self._trouble:
-            raise StoreError(f"no seeds can be taken now: {self._trouble or 'the master is ending'}")
-        try:
-            report = self.frontier.add_seeds(urls)
-        except Exception as error:  # half of the seeds may be staged
-            self._break(error)
-            raise StoreError(f"the frontier failed: {error}") from error
-        try:
-            self.frontier.commit()
-        except StoreError as error:
-            self._commit_failed(error)
-            raise
-        self._turn_soon()
-        return report
+        """Add seeds durably: when this returns they are in the store. Raises :class:`StoreError` if they can't be."""
+        if self._is_closed:
+            raise StoreError("no seeds can be taken now: the master is ending")
+        return self._core.add_seeds(urls)
 
     async def checkpoint(self, directory: str) -> Checkpoint:
         """Copy all that is settled by now to *directory*; the crawl goes on. Raises :class:`StoreError` if it can't."""
-        self._refuse_if_ill("no checkpoint can be made now")
-        self._commit_or_note()
+        self._core.change(lambda: None, refusal="no checkpoint can be made now")
         return await self._checkpoints.make(Path(directory))
 
     async def requeue(self, *, urls: Sequence[str] = (), states: Sequence[str] = (), host: str = "",
@@ -218,324 +157,44 @@ class Master:
         requeued.
         """
         work = Requeuing(self.frontier, urls=urls, states=states, host=host, reason=reason)
-        goes_on = True
-        while goes_on:
-            self._refuse_if_ill("nothing can be requeued now")
-            try:
-                goes_on = work.step()
-            except Exception as error:  # half of a step may be staged
-                self._break(error)
-                raise StoreError(f"the frontier failed: {error}") from error
-            self._commit_or_note()
-            self._turn_soon()
+        while not self._is_closed and self._core.change(work.step, refusal="nothing can be requeued now"):
             await asyncio.sleep(0)
         return work.report
-
-    def _refuse_if_ill(self, what: str) -> None:
-        if self._is_broken or self._is_closed or self._trouble:
-            raise StoreError(f"{what}: {self._trouble or 'the master is ending'}")
-
-    def _commit_or_note(self) -> None:
-        try:
-            self.frontier.commit()
-        except StoreError as error:
-            self._commit_failed(error)
-            raise
 
     # -- what arrives --------------------------------------------------------------------------------------------
 
     def _hear(self, frames: Frames) -> None:
         try:
-            message = self._from_worker.decode(frames[-1])
+            message = self._from_worker.read(frames)
         except MessageError as error:
-            self._drop("management message", error)
-            return
-        match message:
-            case Fetched():
-                peer = self._roster.get(message.worker)
-                if peer is not None and peer.session == message.session:
-                    self.frontier.fetched(message.notices)
-            case WorkerHeartbeat():
-                self._beaten(message)
-            case Available():
-                self._greet(message)
-            case QuitAck():
-                _log.info("worker %s ended, %d outcomes unacknowledged", message.worker, message.unacknowledged)
-                if not message.unacknowledged:
-                    self._positions.forget(message.worker)
-                    self.frontier.forget_position(message.worker)
-                self._part(message.worker)
-            case Gone():
-                if self._roster.get(message.worker) is not None:
-                    _log.error("worker %s died: %s; its leases go back", message.worker, message.reason)
-                    self._counts["workers_lost"] += 1
-                    self._positions.forget(message.worker)
-                    self.frontier.forget_position(message.worker)
-                    self._part(message.worker)
-            case _:
-                assert_never(message)
-
-    def _greet(self, greeting: Available) -> None:
-        """A worker greets: welcome it, again if it has not heard, anew if it had lost us."""
-        if self._stopping:
-            self._say(greeting.worker.encode(), Quit(drain=0.0))
-            return
-        objection = self._roster.objection(greeting)
-        if objection:
-            self._say(greeting.worker.encode(), Refused(protocol=PROTOCOL_VERSION, reason=objection))
-            if greeting.worker not in self._refusals:
-                self._refusals.add(greeting.worker)
-                _log.error("refused: %s", objection)
-            return
-        peer = self._roster.get(greeting.worker)
-        if peer is not None and peer.has_beaten:
-            _log.warning("worker %s greets again; its leases go back", greeting.worker)
-            self._part(greeting.worker)
-            peer = None
-        if peer is None:
-            peer = self._welcome(greeting)
-        if peer is not None:
-            self._say_welcome(peer)
-            self._repeat_welcomes_soon()
-
-    def _welcome(self, greeting: Available) -> Peer | None:
-        """A session and a PUSH socket for a worker; None, and it goes on greeting, while no address is free."""
-        try:
-            pipe = _LeasePipe(*bind_push(self._sockets, self._bus.push, self._push_number + 1))
-        except BusError as error:
-            if greeting.worker not in self._refusals:
-                self._refusals.add(greeting.worker)
-                _log.error("worker %s can't be welcome: %s", greeting.worker, error)
-            return None
-        self._push_number += 1
-        self._push[greeting.worker] = pipe
-        _log.info("worker %s greets: %d slots, version %s", greeting.worker, greeting.slots, greeting.version)
-        return self._roster.welcome(greeting, self._clock.monotonic())
-
-    def _say_welcome(self, peer: Peer) -> None:
-        self._say(peer.worker.encode(), Welcome(
-            master=self.identity, epoch=self.frontier.epoch, session=peer.session, push=self._push[peer.worker].address,
-            outcomes=self._outcomes_address))
-
-    def _repeat_welcomes_soon(self) -> None:
-        """Repeat welcomes until a probe shows that the worker's extractor, too, has heard."""
-        if self._welcome_timer is None:
-            self._welcome_timer = self._loop.call_later(GREETING_INTERVAL, self._repeat_welcomes)
-
-    def _repeat_welcomes(self) -> None:
-        self._welcome_timer = None
-        deaf = [peer for peer in self._roster if not peer.has_probed]
-        for peer in deaf:
-            self._say_welcome(peer)
-        if deaf and not self._stopping:
-            self._repeat_welcomes_soon()
-
-    def _beaten(self, message: WorkerHeartbeat) -> None:
-        now = self._clock.monotonic()
-        peer = self._roster.beat(message, self.frontier.epoch, now)
-        if peer is None:
-            if not self._stopping:
-                self._say(message.worker.encode(), GreetAgain(epoch=self.frontier.epoch))
-            return
-        for batch in peer.batches.confirm(message.received, now):
-            _log.warning("worker %s did not get batch %d: sending it again", peer.worker, batch.number)
-            self._counts["batches_resent"] += 1
-            self._push[peer.worker].sender.send([self._leases.encode(batch)])
+            stranger = read_stranger(frames[-1])
+            if stranger is None:
+                self._drop("management message", error)
+            else:
+                self._core.hear(stranger)
+        else:
+            self._core.hear(message)
 
     def _take(self, frames: Frames) -> None:
-        """A message on the outcome socket; what can't be settled now is left out, since it comes again."""
-        if self._is_broken or self._trouble:
-            return
         self._times.start()
         try:
-            message = self._outcomes.decode(frames[-1])
+            message = self._outcomes.read(frames)
         except MessageError as error:
             self._drop("outcome message", error)
-            return
-        self._times.lap("receive")
-        match message:
-            case Probe():
-                self._probed(message)
-            case OutcomeBatch():
-                self._settle(message)
-            case _:
-                assert_never(message)
-
-    def _probed(self, probe: Probe) -> None:
-        if self._roster.probed(probe.worker, probe.session) is None:
-            return
-        position = self._positions.announce(probe.worker, probe.sequence)
-        self.frontier.note_position(probe.worker, position)
-        if probe.worker in self._survivors:
-            self._survivors[probe.worker] = probe.last
-        self._to_acknowledge.add(probe.worker)
-
-    def _settle(self, batch: OutcomeBatch) -> None:
-        peer = self._roster.get(batch.worker)
-        if batch.worker not in self._positions:
-            self._counts["outcomes_unannounced"] += 1  # the worker probes first; what it sent before comes again
-            return
-        match self._positions.judge(batch.worker, batch.sequence):
-            case Delivery.NEW:
-                try:
-                    self.frontier.settle(batch.worker, batch.outcomes)
-                except Exception as error:  # noqa: BLE001  half a batch is staged: only the last commit can be trusted
-                    self._break(error)
-                    return
-                self.frontier.note_position(batch.worker, batch.sequence)
-                self._to_acknowledge.add(batch.worker)
-                self._times.lap("settle")
-            case Delivery.REPEATED:
-                self._counts["outcomes_repeated"] += len(batch.outcomes)
-                self._to_acknowledge.add(batch.worker)
-            case Delivery.GAP:
-                self._counts["outcome_gaps"] += 1
-        if peer is not None:
-            peer.heard_at = self._clock.monotonic()
-
-    def _break(self, error: Exception) -> None:
-        """The frontier failed half-way: acknowledge and store nothing more; the last commit holds all that counts."""
-        self._is_broken = True
-        self._to_acknowledge.clear()
-        _log.error("the frontier failed: %s: %s", type(error).__name__, error, exc_info=error)
-        self.end(f"task frontier failed: {error}")
-
-    # -- the turn ------------------------------------------------------------------------------------------------
-
-    def _turn_soon(self) -> None:
-        """Have a turn when the messages that are there have been read."""
-        if not self._is_turn_due and self._is_started:
-            self._is_turn_due = True
-            self._loop.call_soon(self._turn)
+        else:
+            self._times.lap("receive")
+            self._core.take(message)
 
     def _turn(self) -> None:
-        """Commit, acknowledge, lease: the order that the guarantee rests on."""
         self._is_turn_due = False
-        if self._is_closed or self._is_broken or self._clock.monotonic() < self._retry_at:
-            return
-        self._times.start()
-        try:
-            self._commit()
-            self._times.lap("commit")
-            self._acknowledge()
-            if self._stopping:
-                return
-            if not self._is_in_grace():
-                self._lease()
-        except _NotNowError:
-            return
-        except Exception as error:  # noqa: BLE001  half-way through a decision: better an early end than wrong books
-            self._break(error)
-            return
-        self._times.lap("lease")
-        self._end_if_done()
-        self._wake_in_time()
-
-    def _commit(self) -> None:
-        """What time brings is staged with what came in, and committed; after a failure that comes first."""
-        if not self._trouble:
-            self.frontier.maintain()
-        try:
-            if self.frontier.commit():
-                self._counts["commits"] += 1
-        except StoreError as error:
-            self._commit_failed(error)
-            raise _NotNowError from error
-        if self._trouble:
-            _log.warning("the frontier can be written again")
-            self._trouble = ""
-            self._turn_soon()
-
-    def _commit_failed(self, error: StoreError) -> None:
-        """Nothing is acknowledged and nothing leased until a commit succeeds: what workers hold waits with them."""
-        if self._trouble != str(error):
-            self._trouble = str(error)
-            _log.error("the frontier can't be written: %s; trying again every %g s, nothing is lost", error,
-                       _COMMIT_RETRY)
-        self._counts["commits_failed"] += 1
-        self._retry_at = self._clock.monotonic() + _COMMIT_RETRY
-        self._wake_in(_COMMIT_RETRY)
-
-    def _acknowledge(self) -> None:
-        for worker in self._to_acknowledge:
-            position = self._durable[worker] = self._positions.position(worker)
-            self._say(worker.encode(), Ack(epoch=self.frontier.epoch, sequence=position))
-        self._to_acknowledge.clear()
-
-    def _lease(self) -> None:
-        """Give every ready worker what it has room for."""
-        room = {}
-        for peer in self._roster.ready():
-            free = peer.slots - self.frontier.held_by(peer.worker)
-            if free > 0:
-                room[peer.worker] = min(free, _TURN)
-        if not room:
-            return
-        by_worker: dict[str, list[CrawlUri]] = {}
-        for grant in self.frontier.lease(room):
-            by_worker.setdefault(grant.worker, []).append(grant.uri)
-        now = self._clock.monotonic()
-        if by_worker and self._first_lease is None:
-            self._first_lease = self.elapsed
-        for worker, uris in by_worker.items():
-            holder = self._roster.get(worker)
-            assert holder is not None
-            batch = holder.batches.batch(uris, now)
-            self._push[worker].sender.send([self._leases.encode(batch)])
-            self._counts["batches"] += 1
-
-    def _is_in_grace(self) -> bool:
-        """True while outcomes may still come that workers finished under the last master: first these, then leases."""
-        if not self._survivors:
-            return False
-        self._survivors = {worker: last for worker, last in self._survivors.items()
-                           if last < 0 or self._positions.position(worker) < last}
-        if self._clock.monotonic() >= self._grace_until:
-            self._survivors = {}
-        return bool(self._survivors)
-
-    def _end_if_done(self) -> None:
-        if not self._ends_when_done or self._end.done():
-            return
-        if self.frontier.is_idle and self.frontier.books.discovered:
-            self.end("done")
-        elif self.frontier.is_limit_reached and not self.frontier.leased:
-            self.end("page limit")
-        elif self._settings.limits.time is not None and self.elapsed >= self._settings.limits.time:
-            self.end("time limit")
-
-    def _wake_in_time(self) -> None:
-        """Have a turn when time alone makes something possible."""
-        times = []
-        at = self.frontier.next_wake()
-        if at is not None and any(peer.slots > self.frontier.held_by(peer.worker) for peer in self._roster.ready()):
-            times.append(max(0.0, at - self._clock.now()))
-        if self._settings.limits.time is not None and self._ends_when_done and not self._end.done():
-            times.append(max(0.0, self._settings.limits.time - self.elapsed))
-        if self._survivors:
-            times.append(0.05)
-        self._wake_in(max(0.001, min(times)) if times else None)
-
-    def _wake_in(self, seconds: float | None) -> None:
-        if self._wake is not None:
-            self._wake.cancel()
-        self._wake = None if seconds is None else self._loop.call_later(seconds, self._turn_soon)
-
-    # -- workers -------------------------------------------------------------------------------------------------
+        if not self._is_closed:
+            self._core.turn()
 
     async def _beat(self) -> None:
-        """Send heartbeats, repeat acknowledgements, miss those who don't send theirs."""
         while True:
-            acks = {peer.worker: self._durable[peer.worker] for peer in self._roster
-                    if peer.has_probed and peer.worker in self._durable}
-            self._say(_ALL, MasterHeartbeat(master=self.identity, epoch=self.frontier.epoch, acks=acks,
-                                            scope=self.frontier.scope_version))
-            for peer in self._roster.lost(self._clock.monotonic()):
-                _log.error("worker %s missed %d heartbeats; its leases go back", peer.worker, self._bus.missed)
-                self._counts["workers_lost"] += 1
-                self._let_go(peer.worker)
+            self._core.beat()
             self._rate.note(self._clock.monotonic(), self.frontier.counts["fetches"])
-            self._turn_soon()
+            self._view.watch()
             await asyncio.sleep(self._bus.heartbeat / 2)
 
     def _task_ended(self, task: asyncio.Task[None]) -> None:
@@ -543,63 +202,87 @@ class Master:
             _log.error("task %s died", task.get_name(), exc_info=task.exception())
             self.end(f"task {task.get_name()} died: {task.exception()}")
 
-    def _part(self, worker: str) -> None:
-        """A worker is no longer welcome: its socket is closed, its leases go back."""
-        if self._roster.remove(worker) is not None:
-            self._let_go(worker)
+    def _drop(self, what: str, error: MessageError) -> None:
+        self._core.counts["garbage"] += 1
+        if line := self._garbage.take(what, error):
+            _log.warning("%s", line)
 
-    def _let_go(self, worker: str) -> None:
-        pipe = self._push.pop(worker)
-        self._durable.pop(worker, None)
-        pipe.sender.close()
-        self._sockets.close(pipe.socket, linger=0)
-        returned = self.frontier.release(worker)
-        if returned:
-            _log.info("%d leases of %s went back", returned, worker)
-        self._turn_soon()
+    # -- what the coordinator wants done: its MasterPort -----------------------------------------------------------
 
-    def _say(self, topic: bytes, message: MasterMessage) -> None:
+    def say(self, topic: bytes, message: MasterMessage) -> None:
+        """Publish a management message."""
         zsockets.send(self._mgmt_out, [topic, self._to_worker.encode(message)])
 
-    def _drop(self, what: str, error: MessageError) -> None:
-        self._counts["garbage"] += 1
-        _log.warning("dropped a %s: %s", what, error)
+    def open_pipe(self, worker: str) -> str:
+        """Bind a PUSH socket for leases of *worker*; returns its address."""
+        self._pipe_number += 1
+        pipe = self._pipes[worker] = _LeasePipe(*bind_push(self._sockets, self._bus.push, self._pipe_number))
+        return pipe.address
+
+    def push(self, worker: str, batch: LeaseBatch) -> None:
+        """Send leases to *worker*; what the socket still keeps is not sent again."""
+        pipe = self._pipes[worker]
+        if batch.number > pipe.last or not pipe.sender.is_waiting:
+            pipe.last = max(pipe.last, batch.number)
+            pipe.sender.send([self._leases.encode(batch)])
+
+    def close_pipe(self, worker: str) -> None:
+        """Close the PUSH socket of *worker* and throw away what was queued there."""
+        pipe = self._pipes.pop(worker)
+        pipe.sender.close()
+        self._sockets.close(pipe.socket, linger=0)
+
+    def turn_soon(self) -> None:
+        """Have a turn when the messages that are there have been read."""
+        if not self._is_turn_due and self._is_started:
+            self._is_turn_due = True
+            self._loop.call_soon(self._turn)
+
+    def wake_in(self, seconds: float | None) -> None:
+        """Have a turn in *seconds* and not before, unless something happens."""
+        if self._wake is not None:
+            self._wake.cancel()
+        self._wake = None if seconds is None else self._loop.call_later(seconds, self.turn_soon)
+
+    def welcome_again_in(self, seconds: float) -> None:
+        """Repeat welcomes in *seconds*."""
+        self._welcome_timer = self._loop.call_later(seconds, self._core.repeat_welcomes)
 
     # -- what can be asked ---------------------------------------------------------------------------------------
 
     @property
     def elapsed(self) -> float:
         """Seconds since start."""
-        return self._clock.monotonic() - self._started_at
+        return self._core.elapsed
 
     @property
     def workers(self) -> int:
         """Workers that are welcome."""
-        return len(self._roster)
+        return self._core.workers
 
     def status(self) -> Status:
         """Everything that ``spyder status`` shows."""
-        frontier = self.frontier
+        frontier, core = self.frontier, self._core
         running = "running" if self._is_started else "starting"
-        state = "stopping" if self._stopping else "paused" if self._trouble else running
+        state = "stopping" if core.stopping else "paused" if core.pause else running
         return Status(
             master=self.identity, version=__version__, epoch=frontier.epoch, project=self._settings.project.name,
-            state=state, reason=self._stopping or self._trouble, elapsed=self.elapsed, books=frontier.books,
+            state=state, reason=core.stopping or core.pause, elapsed=core.elapsed, books=frontier.books,
             is_balanced=frontier.books.is_balanced, leased=frontier.leased, active_hosts=frontier.active_hosts,
             busy_hosts=frontier.busy_hosts, pages_per_second=self._rate.per_second(),
-            counts=dict(sorted((frontier.counts + self._counts).items())),
-            workers=tuple(self._worker_status(peer) for peer in self._roster), cpu=cpu_seconds(),
-            memory=resident_memory(), store_size=frontier.store_size(), commits=self._counts["commits"],
-            stages=dict(self._times.seconds), first_lease=self._first_lease)
+            counts=dict(sorted((frontier.counts + core.counts).items())), faults=core.faults(),
+            totals=frontier.totals(), workers=core.worker_statuses(), cpu=cpu_seconds(), memory=resident_memory(),
+            store_size=frontier.store_size(), commits=core.counts["commits"], stages=dict(self._times.seconds),
+            first_lease=core.first_lease, stalled=self._view.stalled)
 
-    def _worker_status(self, peer: Peer) -> WorkerStatus:
-        return WorkerStatus(worker=peer.worker, version=peer.greeting.version, state=peer.state.name.lower(),
-                            slots=peer.slots, leased=self.frontier.held_by(peer.worker), pids=peer.greeting.pids,
-                            load=peer.load)
+    def explain(self, text: str) -> Explanation:
+        """What ``spyder explain`` says of a URL or a host.
 
-
-class _NotNowError(Exception):
-    """The frontier can't be written now; the turn ends."""
+        Raises :class:`spyder.errors.UrlError` when *text* is neither, :class:`spyder.errors.SpyderError` for a host
+        that nobody knows.
+        """
+        return explain(text, store=self.frontier.store, settings=self._settings, now=self._clock.now(),
+                       live=self._view)
 
 
 class _LeasePipe:
@@ -609,6 +292,7 @@ class _LeasePipe:
         self.socket = socket
         self.address = address
         self.sender = Sender(socket)
+        self.last = 0  #: number of the last batch
 
 
 def open_frontier(settings: Settings, clock: Clock) -> Frontier:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable
+from contextlib import ExitStack
 
 from spyder import runtime
 from spyder.bus.sockets import Sockets
@@ -26,6 +27,7 @@ async def run_workers(settings: Settings, *, announce: Announce) -> ExitCode:
     make_directory(settings.crawl_directory, "output.directory")
     sockets = Sockets(settings.bus)
     identity = f"supervisor:{host_name()}:{os.getpid()}"
+    closing = ExitStack()
     try:
         with socket_folder() as folder, logging_to(settings, sockets, identity, has_console=True) as publisher:
             supervisor = Supervisor(settings, sockets=sockets, folder=folder)
@@ -37,10 +39,12 @@ async def run_workers(settings: Settings, *, announce: Announce) -> ExitCode:
                     f"{identity}: {settings.worker.processes} workers of {settings.worker.slots} slots for the master "
                     f"at {settings.bus.mgmt_master}"))
             finally:
+                closing.enter_context(runtime.hard_deadline(runtime.CLOSE_WITHIN + settings.bus.linger))
                 pumping.cancel()
                 await supervisor.kill()
     finally:
-        sockets.close_all()
+        with closing:
+            sockets.close_all()
 
 
 async def _until_workers_end(supervisor: Supervisor, settings: Settings, *, started: Callable[[], None]) -> ExitCode:
@@ -81,8 +85,6 @@ async def run_logsink(settings: Settings, *, announce: Announce) -> int:
         await asyncio.sleep(0.05)  # its own last records are on their way
         return sink.records
     finally:
-        sink.close()
-        sockets.close_all()
-
-
-# -- their common parts ----------------------------------------------------------------------------------------------
+        with runtime.hard_deadline(runtime.CLOSE_WITHIN + settings.bus.linger):
+            sink.close()
+            sockets.close_all()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from base64 import b32encode
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 
@@ -14,6 +15,7 @@ from spyder.extract.headers import content_type_of, field, header_links
 from spyder.extract.html import read_html
 from spyder.fetch.retry_after import retry_after_seconds
 from spyder.model.clock import StageTimes
+from spyder.model.limits import MAX_LINK_BYTES, MAX_LINKS, MAX_URL
 from spyder.model.records import Failure, Link, Outcome, Page, PageRecord
 from spyder.model.states import ErrorKind, LinkKind
 from spyder.model.url import PROJECT_BYTES, Resolver, UriIdentity
@@ -22,8 +24,12 @@ from spyder.nodes.pageview import FetchedPage
 from spyder.scope.rules import LinkScope
 from spyder.settings import Settings
 
+_log = logging.getLogger(__name__)
+
 #: Links whose last judgement is remembered.
 _RECENT = 50_000
+#: Links that fit into a message, however long they are.
+_MANY = MAX_LINK_BYTES // MAX_URL
 #: Greater than any depth.
 _NEVER = 1 << 62
 
@@ -63,7 +69,7 @@ class Pipeline:
     """The extractor's work on one page; everything it needs comes from the settings and two policies."""
 
     def __init__(self, settings: Settings, *, identity: UriIdentity, stages: Sequence[processors.Stage],
-                 times: StageTimes) -> None:
+                 times: StageTimes, on_step: Callable[[], None] = lambda: None) -> None:
         self._settings = settings
         self._extract = settings.extract
         self._retry = settings.retry
@@ -75,6 +81,7 @@ class Pipeline:
         self._recent: dict[str, int] = {}  #: least depth at which a link was last judged: most links need no more
         self._html = frozenset(settings.extract.content_types)
         self._times = times
+        self._on_step = on_step  #: called between processors: there is progress
         self._now = 0.0
 
     def forget_links(self) -> None:
@@ -102,7 +109,7 @@ class Pipeline:
                                   detail=f"more than fetch.max_redirects ({self._settings.fetch.max_redirects})")
                 view.drop_links()
             elif self._stages and page.status < 300:
-                failure = processors.run(self._stages, view)
+                failure = processors.run(self._stages, view, on_step=self._on_step)
                 unwritable = _unwritable(view)  # whatever failed before: the record is written all the same
                 failure = failure or unwritable
                 self._times.lap("processors")
@@ -127,7 +134,7 @@ class Pipeline:
         links = self._in_scope(page, view.found) if view is not None and view.found else ()
         self._times.lap("scope")
         outcome = Outcome(lease=uri.lease, key=uri.key, status=page.status, failure=failure, elapsed=page.elapsed,
-                          retry_after=self._retry_after(page), size=len(body), links=links)
+                          retry_after=self._retry_after(page), size=len(body), links=links, attempt=uri.attempt)
         if failure is not None and uri.attempt < self._retry.retries(failure.kind):
             return Processed(outcome=outcome, record=None)
         record = self._record(page, body, failure, view)
@@ -145,14 +152,15 @@ class Pipeline:
             if kind is not LinkKind.REDIRECT and recent.get(href, _NEVER) <= its_depth:
                 continue
             recent[href] = its_depth
-            if not admits(href, its_depth) and not (kind is LinkKind.REDIRECT and page.uri.is_seed):
+            if not admits(href, its_depth) and not (
+                    kind is LinkKind.REDIRECT and page.uri.is_seed and len(href) <= MAX_URL):
                 continue
             key = key_of(project, href)
             if is_new(key, its_depth):
                 links.append(Link(url=href, key=key, kind=kind))
         if len(recent) > _RECENT:
             self._recent = {}
-        return tuple(links)
+        return tuple(links if len(links) <= _MANY else _that_fit(links, page.uri.url))
 
     def _retry_after(self, page: Page) -> float:
         if page.status not in {429, 503}:
@@ -173,6 +181,19 @@ class Pipeline:
             charset=view.charset if view else "", wire_size=page.wire_size, size=len(body),
             digest=_digest(body) if body else "", title=view.title if view else "",
             links=len(view.found) if view else 0, data=dict(view.data) if view else {})
+
+
+def _that_fit(links: list[Link], url: str) -> list[Link]:
+    """As many of a page's links as one message can carry; a processor may follow any number."""
+    size, count = 0, 0
+    for link in links[:MAX_LINKS]:
+        size += len(link.url)
+        if size > MAX_LINK_BYTES:
+            break
+        count += 1
+    if count < len(links):
+        _log.warning("%s has %d links: the first %d are followed", url, len(links), count)
+    return links[:count]
 
 
 def _unwritable(view: FetchedPage) -> Failure | None:

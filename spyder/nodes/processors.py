@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
@@ -47,9 +47,14 @@ def build(sections: Sequence[ProcessorSection]) -> list[Stage]:
     return stages
 
 
-def run(stages: Sequence[Stage], page: PageView) -> Failure | None:
-    """Call the processors with *page*; the first that fails ends it, with the reason."""
+def run(stages: Sequence[Stage], page: PageView, *, on_step: Callable[[], None] = lambda: None) -> Failure | None:
+    """Call the processors with *page*; the first that fails ends it, with the reason.
+
+    *on_step* is called before each: there is progress. A processor whose native code never returns makes none, and
+    its worker's supervisor kills it.
+    """
     for stage in stages:
+        on_step()
         try:
             with _time_limit(stage.timeout):
                 stage.call(page)

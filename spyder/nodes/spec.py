@@ -1,4 +1,4 @@
-"""What a worker's processes are told by their supervisor when they start."""
+"""What a worker's processes are told by their supervisor: when they start, and by the lifeline."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from spyder.settings import Settings, from_tree, host_name, to_tree
 
 #: Which part of a worker a process is.
 FETCHER, EXTRACTOR, BOTH = "fetcher", "extractor", "both"
+#: What the fetcher is asked for through the lifeline: a drained end for good, or to be replaced.
+QUIT, RETIRE = b"q", b"r"
 
 
 class WorkerSpec(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from spyder.bus.messages import Load
@@ -67,6 +69,11 @@ FAULTS = (
     "workers_lost",  #: workers that died, hung, or fell silent
     "commits_failed",  #: transactions that the store refused
 )
+
+
+def faults_in_words(faults: Mapping[str, int]) -> str:
+    """The *faults* that there were, in a line; empty when there was none."""
+    return "  ".join(f"{name} {count:,}" for name, count in faults.items() if count)
 
 
 class Rate:

@@ -49,6 +49,26 @@ class LinkScope:
             return "include"
         return ""
 
+    def why_not(self, href: str, depth: int | None = None) -> str:
+        """What keeps *href* out, in words and with the setting's name; empty when nothing does.
+
+        Of a link whose *depth* nobody knows, None, the depth is not judged.
+        """
+        match self.reason(href, 0 if depth is None else depth):
+            case "scheme":
+                return f"only {' and '.join(_SCHEMES)} are crawled"
+            case "url-length":
+                return f"it has {len(href):,} characters, more than scope.max_url_length ({self._max_length:,})"
+            case "depth":
+                return f"it is {depth:,} links from a seed, more than scope.depth ({self._max_depth:,})"
+            case "exclude":
+                found = next(expression.pattern for expression in self._exclude if expression.search(href))
+                return f"it matches {found!r} of scope.exclude"
+            case "include":
+                return f"it matches none of scope.include: {', '.join(repr(one.pattern) for one in self._include)}"
+            case _:
+                return ""
+
 
 def _compiled(key: str, expressions: tuple[str, ...]) -> tuple[re.Pattern[str], ...]:
     compiled = []

@@ -39,8 +39,8 @@ encode_host = _encode
 
 def encode_uri(row: UriRow) -> bytes:
     """The value of a URI's row; that of one which was never tried is its first three fields."""
-    if (row.url or row.status or row.settled_at or row.reason or row.attempt or row.referrer or row.worker
-            or row.strikes):
+    if row.url or row.settled_at or row.reason or row.attempt or row.strikes or row.status or row.referrer or (
+            row.worker):
         return _encode(row)
     return _encode((row.state, row.depth, row.place))
 

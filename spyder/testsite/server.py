@@ -156,19 +156,19 @@ def _address(host: int) -> str:
     return f"127.{(host + 1) >> 16}.{(host + 1) >> 8 & 255}.{(host + 1) & 255}"
 
 
-def _listen(hosts: int, by: str) -> list[socket.socket]:
-    """A listening socket for each host: an address each at one port, or a port each at 127.0.0.1."""
+def _listen(hosts: int, by: str, wanted: int) -> list[socket.socket]:
+    """A listening socket for each host: an address each at one port, any unless *wanted*; or a port each."""
     if by == "port":
         return [_bound("127.0.0.1", 0) for _ in range(hosts)]
-    for _ in range(_PORT_ATTEMPTS):
-        found = [_bound(_address(0), 0)]
+    for _ in range(1 if wanted else _PORT_ATTEMPTS):
+        found = [_bound(_address(0), wanted)]
         try:
             port = found[0].getsockname()[1]
             found += [_bound(_address(host), port) for host in range(1, hosts)]
         except OSError as error:
             for one in found:
                 one.close()
-            if error.errno != errno.EADDRINUSE:
+            if wanted or error.errno != errno.EADDRINUSE:
                 raise
         else:
             return found
@@ -190,7 +190,7 @@ def _bound(address: str, port: int) -> socket.socket:
 async def _serve() -> None:
     loop = asyncio.get_running_loop()
     start = msgspec.json.decode(await _line(), type=Start)
-    sockets = _listen(start.plan.hosts, start.hosts_by)
+    sockets = _listen(start.plan.hosts, start.hosts_by, start.port)
     origins = tuple("http://{}:{}".format(*one.getsockname()) for one in sockets)
     write_page, book = PageWriter(start.plan, origins), Book(start)
 

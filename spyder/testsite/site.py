@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Literal, Self
 
@@ -20,6 +21,7 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
 
     plan: SitePlan
     hosts_by: str
+    port: int
     keeps_log: bool
 
 
@@ -73,20 +75,27 @@ class LocalSite:
     *size* is in bytes. Hosts are the loopback addresses 127.0.0.1, 127.0.0.2 ... at one port, or with
     ``hosts_by="port"`` ports of 127.0.0.1. With *error_every* each so many-th page of a host answers 503 at the first
     time; each answer takes *latency* seconds. With *keeps_log* every request is kept, for :meth:`log`.
+
+    *port* is any free one unless it is given. *prefix* stands before the server's command, so that ``("ip", "netns",
+    "exec", name)`` serves the site on the loopback of a network namespace. What the server remembers grows with the
+    number of pages, 8 bytes each, and not with the number of requests, unless it keeps the log; :meth:`urls` and
+    :meth:`hits` make a text of each page, so with millions of pages rather ask for ``report(has_hits=False)``.
     """
 
     def __init__(self, pages: int = 1000, *, hosts: int = 1, size: int = 8000, links: int = 20, error_every: int = 0,
-                 latency: float = 0.0, hosts_by: Literal["address", "port"] = "address",
-                 keeps_log: bool = False) -> None:
+                 latency: float = 0.0, hosts_by: Literal["address", "port"] = "address", port: int = 0,
+                 prefix: Sequence[str] = (), keeps_log: bool = False) -> None:
         self.plan = SitePlan(pages=pages, hosts=hosts, size=size, links=links, error_every=error_every, latency=latency)
-        self._start = Start(plan=self.plan, hosts_by=hosts_by, keeps_log=keeps_log)
+        if port and hosts_by == "port":
+            raise ValueError("hosts that are ports can't all have the same one")
+        self._start = Start(plan=self.plan, hosts_by=hosts_by, port=port, keeps_log=keeps_log)
+        self._command = [*prefix, sys.executable, "-m", "spyder.testsite.server"]
         self._process: subprocess.Popen[bytes] | None = None
         self.origins: tuple[str, ...] = ()  #: ``http://address:port`` of each host
 
     def __enter__(self) -> Self:
         """Start the server. Raises :class:`OSError` when it can't listen."""
-        self._process = subprocess.Popen([sys.executable, "-m", "spyder.testsite.server"], stdin=subprocess.PIPE,
-                                         stdout=subprocess.PIPE)
+        self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         try:
             self.origins = self._ask(self._start).origins
         except BaseException:

@@ -1,4 +1,4 @@
-"""A small JSON API over a running master: status, seeds, stop, checkpoint, requeue. Loopback unless a token is set."""
+"""A small JSON API over a running master: status, explain, seeds, requeue, checkpoint, stop. By default on loopback."""
 
 from __future__ import annotations
 
@@ -28,6 +28,9 @@ class Control(Protocol):
 
     def status(self) -> Any:
         """Figures, as a record."""
+
+    def explain(self, text: str) -> Any:
+        """What is known of a URL or a host, as a record; raises :class:`SpyderError` when *text* names none."""
 
     def add_seeds(self, urls: Iterable[str]) -> Any:
         """Add seeds durably; returns what became of them, as a record."""
@@ -73,6 +76,7 @@ def serve(control: Control, settings: ApiSection) -> Iterator[int]:
     arguments = {"control": control, "token": settings.token}
     application = tornado.web.Application([
         (r"/api/status", _Status, arguments),
+        (r"/api/explain", _Explain, arguments),
         (r"/api/seeds", _Seeds, arguments),
         (r"/api/stop", _Stop, arguments),
         (r"/api/checkpoint", _Checkpoint, arguments),
@@ -179,6 +183,15 @@ class _Status(_Handler):
         self.reply(self.control.status())
 
 
+class _Explain(_Handler):
+    def get(self) -> None:
+        try:
+            self.reply(self.control.explain(self.get_query_argument("of")))
+        except SpyderError as error:  # its text may have characters that no reason phrase may have
+            self.set_status(404)
+            self.finish(msgspec.json.encode({"error": str(error), "status": 404}))
+
+
 class _Seeds(_Handler):
     def post(self) -> None:
         request = self.body(SeedRequest, '{"urls": ["https://example.org/"]}')
@@ -208,5 +221,6 @@ class _Requeue(_Handler):
 
 class _Unknown(_Handler):
     def prepare(self) -> None:
-        raise tornado.web.HTTPError(404, reason="known: GET /api/status, POST /api/seeds, /api/stop, /api/checkpoint, "
-                                                "/api/requeue")
+        raise tornado.web.HTTPError(404, reason="the master's API has no such address; known: GET /api/status, "
+                                                "GET /api/explain, POST /api/seeds, POST /api/stop, "
+                                                "POST /api/checkpoint, POST /api/requeue")

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import requests
 
@@ -43,6 +44,10 @@ class MasterClient:
         """The master's figures."""
         return self._call("GET", "/api/status")
 
+    def explain(self, text: str) -> dict[str, Any]:
+        """What the master knows of a URL or a host. Raises :class:`ApiError` when it knows no such host."""
+        return self._call("GET", f"/api/explain?of={quote(text, safe='')}")
+
     def add_seeds(self, urls: Iterable[str]) -> dict[str, Any]:
         """Add seeds; durable when this returns."""
         return self._call("POST", "/api/seeds", {"urls": list(urls)})
@@ -73,6 +78,8 @@ class MasterClient:
             raise ApiError(f"what is at {self._url} does not answer as a master does: {error}") from None
         if not isinstance(content, dict):
             raise ApiError(f"what is at {self._url} does not answer as a master does")
+        if answer.status_code == requests.codes.not_found and "error" in content:
+            raise ApiError(str(content["error"]))
         if answer.status_code != requests.codes.ok:
             raise ApiError(f"the master at {self._url} refuses: {content.get('error', answer.status_code)}")
         result: dict[str, Any] = content
@@ -82,7 +89,7 @@ class MasterClient:
 def find_master(settings: Settings, *, needs_file: bool = False) -> MasterClient:
     """The master of these settings: by ``run/api.json`` in the crawl directory, or by ``api.address`` and ``port``.
 
-    Raises :class:`ApiError` when *needs_file* and no master has written that file.
+    Raises :class:`NoMasterError` when *needs_file* and no master has written that file.
     """
     path: Path | None = Path(settings.crawl_directory) / "run" / "api.json"
     assert path is not None

@@ -26,7 +26,7 @@ import spyder.contracts
 import spyder.model.records
 from spyder.cli import main
 from spyder.model.states import ErrorKind, ExitCode, LinkKind, UriState
-from spyder.nodes.status import Status
+from spyder.nodes.status import FAULTS, Status
 from spyder.settings import RetrySection
 from spyder.testing import make_page
 
@@ -104,6 +104,11 @@ def test_fields_of_records_are_described():
 def test_fields_of_the_status_are_described():
     named = first_words(table(section(read("operations.md"), "## Status")))
     assert named == set(Status.__struct_fields__)
+
+
+def test_faults_are_described():
+    named = [row[0] for row in table(section(read("operations.md"), "## Faults"))[1:]]
+    assert named == [f"`{name}`" for name in FAULTS]
 
 
 def test_contracts_are_described():

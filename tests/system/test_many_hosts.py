@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-import pytest
 import yaml
 
 from spyder.testing import LocalSite
+from system.namespaces import Namespaces, namespaces  # noqa: F401  the fixture
 from system.support import Command, by_url, free_ports, records, running, wait_until
 
 PAGES = 1500
@@ -116,52 +113,8 @@ def test_a_worker_with_other_settings_is_refused_with_the_reason(tmp_path: Path)
         assert "`scope`" in output and "Traceback" not in output
 
 
-class Namespaces:
-    """Three hosts in network namespaces, joined by a bridge in the first one."""
-
-    def __init__(self) -> None:
-        self.names = [f"spyder{os.getpid() % 10_000}-{index}" for index in range(3)]
-        self.addresses = [f"10.177.{os.getpid() % 200}.{index + 1}" for index in range(3)]
-
-    def __enter__(self) -> Namespaces:
-        for name in self.names:
-            _ip("netns", "add", name)
-            _ip("-n", name, "link", "set", "lo", "up")
-        hub = self.names[0]
-        _ip("-n", hub, "link", "add", "br0", "type", "bridge")
-        _ip("-n", hub, "addr", "add", f"{self.addresses[0]}/24", "dev", "br0")
-        _ip("-n", hub, "link", "set", "br0", "up")
-        for index in (1, 2):
-            _ip("link", "add", f"sv{index}", "netns", self.names[index], "type", "veth", "peer", "name", f"sh{index}",
-                "netns", hub)
-            _ip("-n", hub, "link", "set", f"sh{index}", "master", "br0", "up")
-            _ip("-n", self.names[index], "addr", "add", f"{self.addresses[index]}/24", "dev", f"sv{index}")
-            _ip("-n", self.names[index], "link", "set", f"sv{index}", "up")
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        for name in self.names:
-            _ip("netns", "del", name)
-
-    def command(self, host: int, *arguments: str) -> Command:
-        return Command(*arguments, prefix=("ip", "netns", "exec", self.names[host]))
-
-
-def _ip(*arguments: str) -> None:
-    subprocess.run(["ip", *arguments], check=True, capture_output=True, text=True)
-
-
-@pytest.fixture
-def namespaces() -> Iterator[Namespaces]:
-    if shutil.which("ip") is None or os.geteuid() != 0:
-        if os.environ.get("CI"):
-            pytest.fail("network namespaces need root and iproute2")
-        pytest.skip("network namespaces need root and iproute2")
-    with Namespaces() as three:
-        yield three
-
-
-def test_three_hosts_crawl_the_site_once_and_share_the_work(tmp_path: Path, namespaces: Namespaces) -> None:
+def test_three_hosts_crawl_the_site_once_and_share_the_work(
+        tmp_path: Path, namespaces: Namespaces) -> None:  # noqa: F811  what the fixture gives
     address = namespaces.addresses[0]
     page_count = 400
     site_folder = tmp_path / "site"

@@ -359,7 +359,6 @@ def test_given_no_sink_at_all_when_many_records_come_then_memory_is_bounded_and_
         make, logger, monkeypatch):
     monkeypatch.setattr("spyder.bus.logpipe._KEPT", 10)
     publisher = publisher_for(make(), logger, free_address())
-    publisher._waiting = type(publisher._waiting)(maxlen=10)
     for number in range(25):
         logger.info("%d", number)
     assert (len(publisher._waiting), publisher.dropped) == (10, 15)
@@ -417,3 +416,21 @@ def test_given_garbage_and_records_when_the_log_sink_hears_them_then_the_records
 
 def test_given_the_library_when_asked_then_it_is_the_one_that_the_measurements_are_about():
     assert zmq.zmq_version_info() >= (4, 3)
+
+
+def test_given_a_peer_that_takes_connections_and_says_nothing_then_another_one_is_tried(make):
+    with plain.create_server(("127.0.0.1", 0)) as mute:
+        make(heartbeat=0.1, missed=1).subscriber(connect=f"tcp://127.0.0.1:{mute.getsockname()[1]}")
+        mute.settimeout(DEADLINE)
+        first, _ = mute.accept()
+        second, _ = mute.accept()
+        first.close()
+        second.close()
+
+
+def test_given_heartbeats_when_a_socket_is_opened_then_tcp_gives_up_in_their_time(make):
+    socket = make(heartbeat=2.0, missed=5).subscriber(bind="tcp://127.0.0.1:*")
+    assert socket.getsockopt(zmq.TCP_MAXRT) == 20_000
+    assert socket.getsockopt(zmq.CONNECT_TIMEOUT) == 10_000
+    assert socket.getsockopt(zmq.TCP_KEEPALIVE_IDLE) == 10
+    assert make(heartbeat=0.01, missed=1).push(bind="tcp://127.0.0.1:*").getsockopt(zmq.TCP_MAXRT) == 2000

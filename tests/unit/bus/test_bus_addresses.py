@@ -45,8 +45,11 @@ def test_given_an_address_of_the_master_when_a_worker_connects_then_a_wildcard_i
 class FakeSockets:
     """Binds like a system where some ports are taken."""
 
-    def __init__(self, *taken, error="Address already in use"):
-        self.taken, self.error, self.tried = set(taken), error, []
+    def __init__(self, *taken, own=(), error="Address already in use"):
+        self.taken, self.own, self.error, self.tried = set(taken), own, error, []
+
+    def is_bound(self, address):
+        return address in self.own
 
     def push(self, *, bind):
         self.tried.append(bind)
@@ -66,6 +69,13 @@ def test_given_a_range_that_is_full_when_bound_then_the_error_says_what_to_do():
     with pytest.raises(BusError, match="larger range"):
         bind_push(sockets, "tcp://127.0.0.1:7710-7711", 1)
     assert len(sockets.tried) == 2
+
+
+def test_given_a_range_that_this_process_has_used_up_when_bound_then_no_port_is_tried_again():
+    sockets = FakeSockets(own=("tcp://127.0.0.1:7710", "tcp://127.0.0.1:7711"))
+    with pytest.raises(BusError, match="larger range"):
+        bind_push(sockets, "tcp://127.0.0.1:7710-7711", 1)
+    assert sockets.tried == []
 
 
 def test_given_another_trouble_than_a_taken_port_when_bound_then_it_is_said_at_once():

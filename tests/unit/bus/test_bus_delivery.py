@@ -36,7 +36,7 @@ def test_given_a_worker_that_got_everything_when_it_confirms_then_nothing_is_sen
         log.batch(uris(1), 0.0)
     assert log.confirm(3, 100.0) == []
     assert log.confirm(0, 200.0) == [], "an old heartbeat brings nothing back"
-    assert log.resent == 0
+    assert log.delay(300.0) == 0.0
 
 
 def test_given_a_gap_when_it_is_old_enough_then_all_from_there_is_sent_again_in_order_and_not_at_once_again():
@@ -47,7 +47,7 @@ def test_given_a_gap_when_it_is_old_enough_then_all_from_there_is_sent_again_in_
     assert numbers(log.confirm(1, 2.5)) == [2, 3]
     assert log.confirm(1, 4.0) == []
     assert numbers(log.confirm(2, 4.5)) == [3]
-    assert log.resent == 3
+    assert log.delay(10.0) == 5.5, "counted from when the third became the oldest"
 
 
 def test_given_batches_out_of_order_repeated_or_of_another_session_when_they_arrive_then_they_are_refused():

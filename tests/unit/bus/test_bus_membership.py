@@ -40,7 +40,7 @@ def beat(session, *, worker=W, epoch=1, slots=8, load=None):
 
 def test_given_a_greeting_when_welcomed_then_the_worker_is_ready_only_after_a_heartbeat_and_a_probe():
     book = roster()
-    peer = book.welcome(available(), 0.0)
+    peer = book.welcome(available(), "push", 0.0)
     assert (peer.state, list(book), len(book), peer.worker) == (PeerState.WELCOMED, [peer], 1, W)
     assert book.beat(beat(peer.session), 1, 0.1) is peer
     assert book.ready() == []
@@ -50,7 +50,7 @@ def test_given_a_greeting_when_welcomed_then_the_worker_is_ready_only_after_a_he
 
 def test_given_the_probe_first_when_the_heartbeat_follows_then_the_worker_is_ready_too():
     book = roster()
-    peer = book.welcome(available(), 0.0)
+    peer = book.welcome(available(), "push", 0.0)
     book.probed(W, peer.session)
     assert book.ready() == []
     book.beat(beat(peer.session), 1, 0.1)
@@ -59,7 +59,7 @@ def test_given_the_probe_first_when_the_heartbeat_follows_then_the_worker_is_rea
 
 def test_given_a_heartbeat_when_heard_then_slots_and_load_are_those_that_it_names():
     book = roster()
-    peer = book.welcome(available(slots=8), 0.0)
+    peer = book.welcome(available(slots=8), "push", 0.0)
     book.beat(beat(peer.session, slots=0, load=Load(fetching=3)), 1, 0.5)
     assert (peer.slots, peer.load.fetching, peer.heard_at) == (0, 3, 0.5)
     book.beat(beat(peer.session, slots=4), 1, 0.6)
@@ -69,7 +69,7 @@ def test_given_a_heartbeat_when_heard_then_slots_and_load_are_those_that_it_name
 @pytest.mark.parametrize("wrong", [{"worker": "unknown"}, {"session": 99}, {"epoch": 7}])
 def test_given_a_heartbeat_of_no_current_session_when_heard_then_the_worker_must_greet_again(wrong):
     book = roster()
-    peer = book.welcome(available(), 0.0)
+    peer = book.welcome(available(), "push", 0.0)
     message = {"session": peer.session, **wrong}
     assert book.beat(beat(message.pop("session"), **message), 1, 5.0) is None
     assert (peer.heard_at, peer.has_beaten) == (0.0, False)
@@ -77,8 +77,8 @@ def test_given_a_heartbeat_of_no_current_session_when_heard_then_the_worker_must
 
 def test_given_a_probe_of_an_old_session_when_heard_then_it_opens_no_way():
     book = roster()
-    old = book.welcome(available(), 0.0)
-    new = book.welcome(available(), 1.0)
+    old = book.welcome(available(), "push", 0.0)
+    new = book.welcome(available(), "push", 1.0)
     assert new.session != old.session
     assert book.probed(W, old.session) is None
     assert book.probed("unknown", new.session) is None
@@ -88,10 +88,10 @@ def test_given_a_probe_of_an_old_session_when_heard_then_it_opens_no_way():
 
 def test_given_a_worker_that_greets_again_when_welcomed_then_nothing_of_its_old_session_counts():
     book = roster()
-    old = book.welcome(available(), 0.0)
+    old = book.welcome(available(), "push", 0.0)
     book.beat(beat(old.session), 1, 0.0)
     book.probed(W, old.session)
-    book.welcome(available(), 1.0)
+    book.welcome(available(), "push", 1.0)
     assert len(book) == 1
     assert book.ready() == []
     assert book.beat(beat(old.session), 1, 1.0) is None
@@ -99,8 +99,8 @@ def test_given_a_worker_that_greets_again_when_welcomed_then_nothing_of_its_old_
 
 def test_given_silence_when_it_is_longer_than_the_heartbeats_allow_then_the_worker_is_lost_once():
     book = roster()
-    peer = book.welcome(available(), 10.0)
-    other = book.welcome(available("other"), 12.0)
+    peer = book.welcome(available(), "push", 10.0)
+    other = book.welcome(available("other"), "push", 12.0)
     assert book.lost(13.0) == []
     assert book.lost(13.01) == [peer]
     assert book.lost(13.01) == []
@@ -110,7 +110,7 @@ def test_given_silence_when_it_is_longer_than_the_heartbeats_allow_then_the_work
 
 def test_given_a_worker_that_was_told_to_end_when_it_goes_on_beating_then_it_gets_no_leases():
     book = roster()
-    peer = book.welcome(available(), 0.0)
+    peer = book.welcome(available(), "push", 0.0)
     book.probed(W, peer.session)
     peer.state = PeerState.QUITTING
     book.beat(beat(peer.session), 1, 0.0)

@@ -37,6 +37,7 @@ def test_every_command_has_help(name):
     ["start", "master", "--settings", "open.yaml"], ["start", "nobody"], ["nonsense"],
     ["seed"], ["seed", "--file", "nope"], ["seed", "--file", "bytes"], ["seed", "--file", "."],
     ["settings", "--check", "wrong.yaml"], ["settings", "--check", "misspelt.yaml"],
+    ["explain"], ["explain", "http://["], ["explain", "a b"], ["explain", "h", "i"],
     ["frontier", "dump", ".", "--state", "leased"], ["frontier", "check"], ["checkpoint"],
     ["requeue"], ["requeue", "--state", "failed"], ["requeue", "h", "--state", "done"], ["requeue", "--output", "."],
 ], ids=" ".join)
@@ -50,6 +51,8 @@ def test_mistakes_get_one_line_and_exit_2(arguments, mistakes):
 @pytest.mark.parametrize("arguments", [
     ["status", "--output", "nope"], ["stop", "--output", "nope"], ["seed", "h", "--output", "nope"],
     ["frontier", "ls", "nope"], ["frontier", "ls", "file"], ["frontier", "dump", "."], ["frontier", "show", ".", "h"],
+    ["explain", "h", "--output", "nope"], ["explain", "h", "--output", "file"], ["explain", "h", "--output", "."],
+    ["explain", "h", "--settings", "dead.yaml"],
     ["init", "file"], ["status", "--settings", "dead.yaml"], ["status", "--settings", "nohost.yaml"],
     ["frontier", "check", "nope"], ["checkpoint", "x", "--output", "nope"],
     ["checkpoint", "x", "--settings", "dead.yaml"],

@@ -43,6 +43,11 @@ class AuditedStore:
         self.store.commit(changes)
         self.commits += 1
 
+    def close(self) -> None:
+        """What is in memory stays there: another master opens it."""
+        if not isinstance(self.store, MemoryStore):
+            self.store.close()
+
     def _check_transition(self, key: bytes, old: UriRow | None, new: UriRow) -> None:
         assert old is None or not old.state.is_settled or key in self.requeued, f"{old} was settled and became {new}"
         if new.state.is_settled:
@@ -120,8 +125,11 @@ class Crawl:
                         prioritizer=self.prioritizer, frontier=self.settings, politeness=self.politeness,
                         retry=self.retry, limits=self.limits, project=self.project)
 
-    def restart(self, reopen: Callable[[], FrontierStore] | None = None, **changed) -> None:
-        """The master dies, and another one opens the same store: what was staged is gone."""
+    def restart(self, reopen: Callable[[], FrontierStore] | None = None, *, in_good_order: bool = False,
+                **changed) -> None:
+        """The master dies, and another one opens the same store: what was staged is gone, unless it ends well."""
+        if in_good_order:
+            self.frontier.close()
         for name, value in changed.items():
             setattr(self, name, value)
         if reopen is not None:
@@ -158,7 +166,7 @@ class Crawl:
 
     def outcome(self, uri: CrawlUri, *links: str, kind: LinkKind = LinkKind.NAVIGATION, status: int = 200,
                 **fields) -> Outcome:
-        return Outcome(lease=uri.lease, key=uri.key, status=status,
+        return Outcome(lease=uri.lease, key=uri.key, status=status, attempt=uri.attempt,
                        links=tuple(Link(url=url, key=self.key(url), kind=kind) for url in links), **fields)
 
     def release(self, worker: str) -> int:

@@ -146,11 +146,24 @@ def test_given_a_resting_host_when_the_master_restarts_then_it_goes_on_resting(c
     crawl.ok(crawl.one())
     until = clock.now() + 20
     clock.advance(5)
-    crawl.restart()
+    crawl.restart(in_good_order=True)
     assert crawl.lease() == []
     assert crawl.frontier.next_wake() == until
     clock.advance(15)
     assert urls(crawl.lease()) == [A + "2"]
+
+
+def test_given_a_host_that_was_served_when_the_master_is_cut_off_then_it_rests_for_a_whole_delay(clock):
+    crawl = Crawl(clock, delay=20.0)
+    crawl.seed(A, A + "2")
+    clock.advance(5)
+    crawl.lease()  # the last master tells nobody when this fetch ended
+    crawl.restart()
+    assert crawl.lease() == []
+    clock.advance(19.9)
+    assert crawl.lease() == []
+    clock.advance(0.1)
+    assert urls(crawl.lease()) == [A]
 
 
 def test_given_a_lease_handed_back_when_the_master_restarts_then_the_delay_still_counts_from_there(clock):

@@ -132,7 +132,6 @@ def test_given_hosts_that_rest_on_disk_when_resumed_then_each_comes_back_at_its_
     assert 49 <= served[B + "2"] < 50
 
 
-@pytest.mark.xfail(strict=True, reason="a lease's delay is stored with its outcome only")
 def test_given_a_host_that_was_just_leased_when_the_master_is_killed_then_the_next_one_keeps_the_delay(clock, kept):
     crawl = Crawl(clock, store=kept(), delay=20.0)
     crawl.seed(A, A + "2")
@@ -144,7 +143,6 @@ def test_given_a_host_that_was_just_leased_when_the_master_is_killed_then_the_ne
     assert crawl.lease() == [], "its fetch began a second ago, or is still under way"
 
 
-@pytest.mark.xfail(strict=True, reason="an outcome without its lease does not change the host's politeness")
 def test_given_a_host_in_trouble_when_the_outcome_comes_to_the_next_master_then_the_host_rests(clock, kept):
     crawl = Crawl(clock, store=kept(), delay=1.0, politeness={"backoff": 50.0})
     crawl.seed(A, A + "2")
@@ -203,7 +201,6 @@ def test_given_a_uri_queued_after_a_restart_when_served_then_it_stands_behind_th
     assert next_urls(crawl) == pages("a.example", range(4))
 
 
-@pytest.mark.xfail(strict=True, reason="what a host has spent of its budget is not stored yet")
 def test_given_a_host_that_has_spent_its_budget_when_resumed_then_it_does_not_get_another_one(clock, kept, resume):
     crawl = Crawl(clock, store=kept(), mode="any", frontier={"active_queues": 1, "queue_budget": 10})
     crawl.seed(*pages("a.example", range(30)), B)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from spyder.errors import UrlError
 from spyder.model.domain import registered_domain
+from spyder.model.limits import MAX_URL
 from spyder.model.scoping import HostScoping
 from spyder.model.url import (
     HOST_BYTES,
@@ -46,7 +47,8 @@ def test_given_what_a_person_types_when_parsed_as_a_seed_then_http_is_meant(text
 
 
 @pytest.mark.parametrize("text", ["", "   ", "mailto:a@b.example", "javascript:x", "data:,x", "ftp://a.example/", "http://",
-                                  "file:///etc/passwd"])
+                                  "file:///etc/passwd", "http://a.example/" + "x" * MAX_URL,
+                                  "http://a.example/" + "ä" * (MAX_URL // 3)])
 def test_given_what_cannot_be_crawled_when_parsed_as_a_seed_then_it_is_refused(text):
     with pytest.raises(UrlError):
         parse_seed(text)

@@ -15,6 +15,7 @@ from spyder import plugins
 from spyder.bus.messages import Codec, OutcomeBatch, OutcomeMessage
 from spyder.errors import PluginError
 from spyder.model.clock import StageTimes
+from spyder.model.limits import MAX_LINK_BYTES, MAX_LINKS, MAX_URL
 from spyder.model.records import CrawlUri, Failure, Page, PageRecord
 from spyder.model.states import ErrorKind, LinkKind
 from spyder.model.url import UriIdentity
@@ -47,7 +48,7 @@ class Worker:
         if done.record is not None:  # what the sink and the bus will do with it
             msgspec.json.encode(done.record)
         codec = Codec(OutcomeMessage, limit=1 << 26)
-        batch = OutcomeBatch(worker="w", sequence=1, outcomes=(done.outcome,))
+        batch = OutcomeBatch(worker="worker:h:1.0:0123abcd", sequence=1, outcomes=(done.outcome,))
         assert codec.decode(codec.encode(batch)) == batch
         return done
 
@@ -93,6 +94,21 @@ def test_given_more_links_than_allowed_when_processed_then_the_rest_is_left_out(
     assert len(hrefs(Worker(scope=ScopeSection(max_links=10))(body))) == 10
 
 
+@pytest.mark.parametrize(("count", "length"), [(MAX_LINKS + 5000, 10), (3000, MAX_URL - 100)])
+def test_given_a_processor_that_follows_more_than_a_message_carries_when_processed_then_the_first_are_followed(
+        caplog, count, length):
+    def follow(page):
+        for number in range(count):
+            page.follow(f"/{number}?{'x' * length}")
+
+    done = Worker(follow, scope=ScopeSection(max_url_length=MAX_URL))()
+    urls = hrefs(done)
+    assert 1000 < len(urls) <= MAX_LINKS and len(urls) < count
+    assert sum(len(url) for url in urls) <= MAX_LINK_BYTES
+    assert urls[3:5] == [f"http://a.example/{number}?{'x' * length}" for number in (0, 1)]
+    assert f"the first {len(urls)} are followed" in caplog.text
+
+
 @pytest.mark.parametrize("content_type", ["text/plain", "application/pdf", "", "nonsense;;;"])
 def test_given_another_media_type_when_processed_then_it_is_no_html(content_type):
     done = Worker()(content_type=content_type)
@@ -135,6 +151,12 @@ def test_given_a_seed_that_redirects_out_of_scope_when_processed_then_it_is_foll
     away = {"status": 302, "headers": (("location", "http://b.example/"),)}
     assert hrefs(Worker(scope=scope)(b"", is_seed=True, **away)) == ["http://b.example/"]
     assert hrefs(Worker(scope=scope)(b"", **away)) == []
+
+
+@pytest.mark.parametrize(("length", "count"), [(MAX_URL - 100, 1), (MAX_URL, 0)])
+def test_given_a_seed_that_redirects_to_a_url_without_end_when_processed_then_it_is_left_out(length, count):
+    done = Worker()(b"", status=302, headers=(("location", "/" + "x" * length),), is_seed=True)
+    assert len(hrefs(done)) == count
 
 
 @pytest.mark.parametrize(("length", "fails"), [(1, False), (2, True), (3, True)])

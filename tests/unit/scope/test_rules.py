@@ -27,6 +27,23 @@ def test_link_is_admitted_unless_a_rule_keeps_it_out(section, href, depth, reaso
     assert scope.admits(href, depth) is (reason == "")
 
 
+@pytest.mark.parametrize(("section", "href", "depth", "words"), [
+    ({}, "ftp://h/", 0, "only http:// and https:// are crawled"),
+    ({"max_url_length": 10}, "http://h/ab", 0, "it has 11 characters, more than scope.max_url_length (10)"),
+    ({"depth": 2}, "http://h/", 3, "it is 3 links from a seed, more than scope.depth (2)"),
+    ({"exclude": ("/x/", r"\.pdf$")}, "http://h/a.pdf", 1, r"it matches '\\.pdf$' of scope.exclude"),
+    ({"include": ("/docs/", "/blog/")}, "http://h/shop/", 0, "it matches none of scope.include: '/docs/', '/blog/'"),
+    ({"depth": 2}, "http://h/", 2, "")])
+def test_rule_is_told_in_words_with_the_setting(section, href, depth, words):
+    assert LinkScope(ScopeSection(**section)).why_not(href, depth) == words
+
+
+def test_unknown_depth_keeps_no_link_out():
+    scope = LinkScope(ScopeSection(depth=0, exclude=("/x",)))
+    assert scope.why_not("http://h/") == ""
+    assert scope.why_not("http://h/x") == "it matches '/x' of scope.exclude"
+
+
 @pytest.mark.parametrize("key", ["include", "exclude"])
 def test_expression_that_is_none_is_named(key):
     with pytest.raises(SettingsError, match=rf"scope\.{key}: '\(x' is no regular expression"):

@@ -1,0 +1,318 @@
+"""The extractor's decisions: records are synced, then outcomes published and kept until acknowledged. No sockets.
+
+What it hears comes in by calls; what it wants done goes out through its :class:`ExtractPort` and its sink. So the same
+code runs in a worker's process (:mod:`spyder.nodes.extractor`) and in the simulation (``tests/simulation``).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Protocol
+
+from spyder.bus.messages import Ack, Codec, MasterHeartbeat, MasterMessage, OutcomeBatch, OutcomeMessage, Probe, Welcome
+from spyder.bus.mgmt import GREETING_INTERVAL
+from spyder.bus.outcomes import Outbox
+from spyder.contracts import Sink
+from spyder.errors import BusError
+from spyder.model.clock import Clock, StageTimes
+from spyder.model.records import Outcome, Page
+from spyder.model.states import ExitCode
+from spyder.nodes.board import Board, Cell, Note
+from spyder.nodes.pipeline import Processed
+from spyder.nodes.spec import WorkerSpec
+
+_log = logging.getLogger(__name__)
+
+#: Seconds without a page after which what is finished is not kept waiting any longer.
+_IDLE = 0.02
+#: Bytes of links after which a batch is published, so that no message grows without bound.
+_BATCH_BYTES = 4_000_000
+#: Seconds between attempts to write after the disk refused.
+_DISK_RETRY = 1.0
+
+
+class PagePipeline(Protocol):
+    """What happens to a page: :class:`spyder.nodes.pipeline.Pipeline`."""
+
+    def __call__(self, page: Page, body: bytes, *, now: float) -> Processed:
+        """The outcome and the record of *page*."""
+
+    def forget_links(self) -> None:
+        """Report all links anew."""
+
+
+class ExtractPort(Protocol):
+    """What an extract stage has done for it."""
+
+    def connect(self, outcomes: str) -> None:
+        """Publish to the address *outcomes* from now on, and to no other. Raises :class:`BusError` for none."""
+
+    def publish(self, topic: bytes, payload: bytes) -> bool:
+        """Publish a message of the outcome socket; False when the pipe is full. It may get lost."""
+
+
+class OutcomeSpool(Protocol):
+    """Where outcomes outlive their worker: :class:`spyder.nodes.spool.Spool`."""
+
+    def claim(self) -> list[tuple[Outcome, ...]]:
+        """The batches that earlier workers left."""
+
+    def keep(self, payloads: Sequence[bytes]) -> None:
+        """Write published batches and return when they are on disk. Raises :class:`OSError` if they can't be."""
+
+    def release(self, *, is_reported: bool) -> None:
+        """Let go of what was claimed; remove it when it *is_reported*."""
+
+
+class ExtractStage:
+    """One worker's extractor. :meth:`work` is to be called after anything else, and every :meth:`wait_seconds`."""
+
+    def __init__(self, spec: WorkerSpec, *, port: ExtractPort, pipeline: PagePipeline, sink: Sink, spool: OutcomeSpool,
+                 board: Board, clock: Clock, times: StageTimes | None = None) -> None:
+        self._spec = spec
+        self._settings = spec.read_settings()
+        self._port = port
+        self._pipeline = pipeline
+        self._sink = sink
+        self._spool = spool
+        self._board = board
+        self._clock = clock
+        self._times = times or StageTimes()
+        self._codec: Codec[OutcomeMessage] = Codec(OutcomeMessage, limit=self._settings.bus.max_message)
+        self._outbox = Outbox(resend_after=2 * self._settings.bus.heartbeat)
+        self._finished: list[Outcome] = []
+        self._finished_bytes = 0
+        self._first_at = 0.0
+        self._last_page_at = 0.0
+        self._welcome: Welcome | None = None
+        self._is_open = False  #: the way for outcomes has carried a probe
+        self._next_probe = 0.0
+        self._retry_disk_at = 0.0
+        self._disk_trouble = ""
+        self._is_pipe_full = False
+        self._scope_version = 0
+        self._end_at: float | None = None
+        self._spooled = 0  #: sequence of the last batch that an earlier worker left
+
+    def open(self) -> None:
+        """Open the outputs and take up what earlier workers could not report. Raises :class:`OSError`."""
+        self._sink.open()
+        for outcomes in self._spool.claim():
+            self._spooled = self._outbox.next_sequence
+            self._keep(outcomes, count=0)
+
+    # -- pages ---------------------------------------------------------------------------------------------------
+
+    def take(self, page: Page, body: bytes) -> None:
+        """Take one page from the fetcher."""
+        board = self._board
+        board.write_note(Note.EXTRACTOR, page.uri.key)
+        processed = self._pipeline(page, body, now=self._clock.now())
+        board.write_note(Note.EXTRACTOR, b"")
+        if processed.record is not None:
+            self._sink.write(processed.record, page, body)
+        self._times.lap("record")
+        now = self._clock.monotonic()
+        if not self._finished:
+            self._first_at = now
+        self._last_page_at = now
+        self._finished.append(processed.outcome)
+        self._finished_bytes += sum(len(link.url) + 64 for link in processed.outcome.links)
+        board[Cell.OUTBOX] += 1  # before PAGES: the fetcher reads them the other way round
+        board[Cell.BYTES] += len(body)
+        board[Cell.PAGES] += 1
+        board.beat(Cell.EXTRACTOR_BEAT)
+
+    # -- outcomes ------------------------------------------------------------------------------------------------
+
+    def work(self) -> None:
+        """Publish what is due, and again what the master has not acknowledged."""
+        self._publish_if_due()
+        self._repeat_if_due()
+
+    def _publish_if_due(self) -> None:
+        """Outputs before outcomes: sync what was written, then publish what it belongs to."""
+        if not self._finished:
+            return
+        now = self._clock.monotonic()
+        is_due = (self.is_batch_full
+                  or now - self._first_at >= self._settings.output.sync_interval
+                  or now - self._last_page_at >= _IDLE or self._end_at is not None)
+        if not is_due or now < self._retry_disk_at:
+            return
+        self._times.start()
+        try:
+            self._sink.sync()
+        except OSError as error:
+            self._retry_disk_at = now + _DISK_RETRY
+            self._show_trouble()
+            _log.error("outputs can't be written: %s; trying again every %g s, nothing is lost", error, _DISK_RETRY)
+            return
+        if self._retry_disk_at:
+            self._retry_disk_at = 0.0
+            self._show_trouble()
+        self._times.lap("output")
+        outcomes, self._finished, self._finished_bytes = tuple(self._finished), [], 0
+        payload = self._keep(outcomes, count=len(outcomes))
+        self._board[Cell.BATCHES] += 1
+        if self._is_open and not self._is_pipe_full:
+            self._send([payload])
+        self._times.lap("publish")
+
+    def _keep(self, outcomes: tuple[Outcome, ...], *, count: int) -> bytes:
+        """Put outcomes into the outbox; returns them as they are published."""
+        payload = self._codec.encode(OutcomeBatch(worker=self._spec.worker, sequence=self._outbox.next_sequence,
+                                                  outcomes=outcomes))
+        self._outbox.keep(payload, count, self._clock.monotonic())
+        return payload
+
+    def _send(self, payloads: list[bytes]) -> None:
+        """Publish in order; what the pipe does not take now is sent again with all that follows."""
+        assert self._welcome is not None
+        topic = self._welcome.master.encode()
+        self._is_pipe_full = False
+        for payload in payloads:
+            if not self._port.publish(topic, payload):
+                self._is_pipe_full = True
+                return
+
+    def _repeat_if_due(self) -> None:
+        """Probe until the way is open; send again what the master has not acknowledged."""
+        now = self._clock.monotonic()
+        if self._welcome is None:
+            return
+        if not self._is_open:
+            if now >= self._next_probe:
+                self._next_probe = now + GREETING_INTERVAL
+                self._send_probe(self._welcome)
+            return
+        overdue = self._outbox.overdue(now)
+        if overdue:
+            _log.info("sending %d batches of outcomes again", len(overdue))
+            self._board[Cell.RESENT] += len(overdue)
+            self._send(overdue)
+
+    def _send_probe(self, welcome: Welcome) -> None:
+        self._send([self._codec.encode(Probe(
+            worker=self._spec.worker, session=welcome.session, sequence=self._outbox.acknowledged,
+            last=self._outbox.next_sequence - 1))])
+
+    # -- management ----------------------------------------------------------------------------------------------
+
+    def hear(self, message: MasterMessage) -> None:
+        """Take a management message."""
+        match message:
+            case Welcome():
+                self._join(message)
+            case Ack():
+                self._acknowledge(message.epoch, message.sequence)
+            case MasterHeartbeat():
+                self._acknowledge(message.epoch, message.acks.get(self._spec.worker))
+                if message.scope != self._scope_version:  # what was out of scope may be in it now
+                    self._scope_version = message.scope
+                    self._pipeline.forget_links()
+            case _:
+                pass
+
+    def _join(self, welcome: Welcome) -> None:
+        """A new welcome: outcomes go to its address, after a probe has shown that they arrive."""
+        old = self._welcome
+        if old is not None and old.is_same(welcome):
+            if self._is_open:  # repeated only while no probe of this session has come through
+                self._send_probe(welcome)
+            return
+        if old is not None and not welcome.is_after(old):
+            return  # overtaken by a later one
+        if old is not None and (old.master, old.epoch) != (welcome.master, welcome.epoch):
+            self._pipeline.forget_links()  # its frontier may be another one, to which they are new
+        if old is None or old.outcomes != welcome.outcomes:
+            try:
+                self._port.connect(welcome.outcomes)
+            except BusError as error:
+                _log.error("a welcome names no address: %s", error)
+                self._welcome = None
+                return
+        self._welcome = welcome
+        self._is_open = False
+        self._next_probe = 0.0
+
+    def _acknowledge(self, epoch: int, sequence: int | None) -> None:
+        if self._welcome is None or epoch != self._welcome.epoch or sequence is None:
+            return
+        before = self._outbox.outcomes
+        self._outbox.acknowledge(sequence)
+        self._board[Cell.OUTBOX] -= before - self._outbox.outcomes
+        if self._spooled and self._outbox.acknowledged >= self._spooled:
+            self._spooled = 0
+            self._spool.release(is_reported=True)
+        if not self._is_open:
+            self._is_open = True
+            self._send(self._outbox.everything(self._clock.monotonic()))
+
+    # -- time, disk and end --------------------------------------------------------------------------------------
+
+    def wait_seconds(self) -> float:
+        """How long to wait for a message at most."""
+        if self._finished:
+            return 0.0 if self.is_batch_full else _IDLE
+        if self._end_at is not None or (self._welcome is not None and not self._is_open):
+            return _IDLE
+        return 0.2
+
+    @property
+    def is_batch_full(self) -> bool:
+        """True when what is finished is to be made durable before any further page is taken."""
+        return len(self._finished) >= self._settings.output.sync_pages or self._finished_bytes >= _BATCH_BYTES
+
+    @property
+    def must_wait_for_disk(self) -> bool:
+        """True while the outputs can't be written and no further page can be taken."""
+        return self._clock.monotonic() < self._retry_disk_at and self.is_batch_full
+
+    def note_disk(self, trouble: str) -> None:
+        """Take what is wrong with the outputs' disk, empty when all is well: with little room nothing is fetched."""
+        if trouble and not self._disk_trouble:
+            _log.error("nothing more is fetched: %s; what is under way is still written", trouble)
+        elif self._disk_trouble and not trouble:
+            _log.warning("there is room for outputs again: the worker goes on")
+        self._disk_trouble = trouble
+        self._show_trouble()
+
+    def _show_trouble(self) -> None:
+        self._board[Cell.TROUBLE] = 2 if self._retry_disk_at else 1 if self._disk_trouble else 0
+
+    def end_by(self, seconds: float) -> None:
+        """No page follows: end when everything is acknowledged, or in *seconds*."""
+        if self._end_at is None:
+            self._end_at = self._clock.monotonic() + seconds
+
+    @property
+    def is_ending(self) -> bool:
+        """True when no page follows."""
+        return self._end_at is not None
+
+    @property
+    def is_done(self) -> bool:
+        """True when there is nothing left to do, or no time."""
+        if self._end_at is None:
+            return False
+        return (not self._finished and not len(self._outbox)) or self._clock.monotonic() >= self._end_at
+
+    def finish(self) -> ExitCode:
+        """Close the outputs, keep what nobody has acknowledged for the next worker here, and say that this is all."""
+        try:
+            self._sink.close()
+        except OSError as error:
+            _log.error("outputs can't be written at the end: %s; their pages are fetched again", error)
+        unreported = self._outbox.everything(self._clock.monotonic())
+        try:
+            if unreported:
+                self._spool.keep(unreported)
+                _log.warning("%d batches of outcomes are left for the next worker here", len(unreported))
+            self._spool.release(is_reported=True)
+        except OSError as error:
+            self._spool.release(is_reported=False)
+            _log.error("unreported outcomes can't be written: %s; their pages are fetched again", error)
+        self._board[Cell.IS_FINISHED] = 1
+        return ExitCode.OK if not unreported and not self._finished else ExitCode.HARD_DEADLINE
