@@ -21,6 +21,10 @@ class StoreInUseError(StoreError):
     """Another process writes the frontier's store."""
 
 
+class BooksError(SpyderError):
+    """URIs were lost or counted twice: a mistake of ours."""
+
+
 class ProtocolError(SpyderError):
     """A peer speaks another version, or has other settings."""
 

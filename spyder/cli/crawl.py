@@ -63,8 +63,8 @@ def crawl(*, urls: tuple[str, ...], settings_file: Path | None, source: Path | N
     for line in report.seeds.refused:
         click.echo(f"spyder: seed refused: {line}", err=True)
     click.echo(summary_json(report) if as_json else summary(report), nl=True)
-    code = exit_code(report.status.books)
-    if report.ended_early:
+    code = exit_code(report.status)
+    if report.ended_early and not code:
         raise SpyderError(f"the crawl ended early: {report.reason}; see {report.directory}/logs")
     sys.exit(code if code else ExitCode.OK)
 

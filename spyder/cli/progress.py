@@ -135,6 +135,8 @@ def summary_json(report: CrawlReport) -> str:
 
 
 def _ending(report: CrawlReport) -> str:
+    if not report.status.is_balanced:
+        return "NOT finished"
     return {"done": "finished", "interrupted": "stopped"}.get(report.reason, f"stopped ({report.reason})")
 
 

@@ -80,9 +80,12 @@ def _run_master(settings_file: Path | None, *, until_done: bool, has_workers: bo
     books = report.status.books
     _say(f"master ended: {report.reason}; {books.done:,} done, {books.failed:,} failed, "
          f"{books.queued + books.scheduled:,} left of {books.discovered:,} URLs")
-    if report.ended_early:
+    code = exit_code(report.status)
+    if code:
+        _say("THE BOOKS DO NOT BALANCE: please report this with the crawl directory; see `spyder frontier check`")
+    elif report.ended_early:
         raise SpyderError(f"the crawl ended early: {report.reason}; see {settings.log_directory}")
-    sys.exit(exit_code(books))
+    sys.exit(code)
 
 
 def _say(line: str) -> None:

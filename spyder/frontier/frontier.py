@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from spyder.contracts import FrontierStore, Prioritizer
-from spyder.errors import UrlError
+from spyder.errors import BooksError, UrlError
 from spyder.frontier import policy
 from spyder.frontier.active import ActiveHosts
 from spyder.frontier.audit import kept_books
@@ -85,6 +85,7 @@ class Frontier:
         self._earlier: dict[str, int] = msgspec.msgpack.decode(earlier, type=dict[str, int]) if earlier else {}
         books = self._ledger.project_meta("books")
         self.books = msgspec.msgpack.decode(books, type=Books) if books else Books()
+        self._was_balanced = self.books.is_balanced
         self._order = int(self._ledger.project_meta("order") or b"0")
         self.epoch = 1 + int(store.meta("epoch") or b"0")
         self._ledger.changes.meta["epoch"] = str(self.epoch).encode()
@@ -290,10 +291,13 @@ class Frontier:
     def commit(self) -> bool:
         """Make everything staged durable, as one transaction; True when there was anything.
 
-        Raises :class:`StoreError` when the store fails; all stays staged then, and a later commit may succeed.
+        Raises :class:`StoreError` when the store fails; all stays staged then, and a later commit may succeed. Raises
+        :class:`BooksError` rather than store a mistake of ours: the last commit is right.
         """
         if not self._ledger.has_staged:
             return False
+        if not self.books.is_balanced and self._was_balanced:
+            raise BooksError(f"the books don't balance, nothing more is stored: {self.books}")
         self._ledger.stage_project_meta("books", msgspec.msgpack.encode(self.books))
         self._ledger.stage_project_meta("order", str(self._order).encode())
         self._ledger.stage_project_meta("counts", msgspec.msgpack.encode(self.totals()))
@@ -472,8 +476,13 @@ class Frontier:
                           now: float) -> None:
         """Politeness: the host's next turn counts from now."""
         lease.is_fetched = True
-        host, row = lease.host, lease.host.row
-        host.fetching -= 1
+        lease.host.fetching -= 1
+        self._rest_after(lease.host.row, elapsed, trouble, retry_after, now)
+        self._hosts.offer(lease.host)
+
+    def _rest_after(self, row: HostRow, elapsed: float, trouble: ErrorKind | None, retry_after: float,
+                    now: float) -> None:
+        """How long a host rests after a fetch that took *elapsed* seconds, and maybe met with trouble."""
         if trouble is not None:
             row.errors += 1
             row.last_error = trouble.value
@@ -481,9 +490,7 @@ class Frontier:
         else:
             row.errors = 0
             rest = 0.0
-        rest = max(rest, policy.politeness_delay(elapsed, self._politeness))
-        row.next_at = max(row.next_at, now + rest)
-        self._hosts.offer(host)
+        row.next_at = max(row.next_at, now + max(rest, policy.politeness_delay(elapsed, self._politeness)))
 
     def _end_silence(self, hosts: Iterable[ActiveHost]) -> None:
         """Stage that connections of silent workers are free: the hosts' delays begin now."""
@@ -519,14 +526,17 @@ class Frontier:
         if lease.is_superseded:
             self._settle_stale(lease.uri, outcome)
         elif lease.is_second:
-            self._settle_late(worker, outcome, now)
+            self._settle_late(worker, outcome, now, is_known=True)
         else:
             self._apply(lease.uri, worker, outcome, now)
         self._hosts.retire_if_empty(lease.host.row)
         self._hosts.offer(lease.host)
 
-    def _settle_late(self, worker: str, outcome: Outcome, now: float) -> None:
-        """An outcome whose lease has gone back: it settles the URI if nobody else has, and its links count anyway."""
+    def _settle_late(self, worker: str, outcome: Outcome, now: float, *, is_known: bool = False) -> None:
+        """An outcome whose lease has gone back (or, if it *is_known*, is not the first): its links count anyway.
+
+        It settles the URI if nobody else has.
+        """
         row = self._ledger.uri(outcome.key)
         if row is None:
             self.counts["outcomes_unknown"] += 1
@@ -547,7 +557,8 @@ class Frontier:
         elif host is not None:
             host.withdraw(uri.place)
         host_row = self._apply(uri, worker, outcome, now)
-        self._rest(host_row, outcome.elapsed)  # it was fetched under a lease that nobody knows any more
+        if not is_known:  # it was fetched under a lease that nobody knows any more: the host has not rested for it
+            self._rest_after(host_row, outcome.elapsed, _trouble(outcome), outcome.retry_after, now)
         self._hosts.retire_if_empty(host_row)
 
     def _settle_stale(self, parent: QueuedUri, outcome: Outcome) -> None:

@@ -26,6 +26,7 @@ from spyder.nodes.checkpoints import Checkpoint, Checkpoints
 from spyder.nodes.coordinator import Coordinator
 from spyder.nodes.explain import explain
 from spyder.nodes.explanation import Explanation
+from spyder.nodes.inspect import report_imbalance
 from spyder.nodes.liveview import LiveView
 from spyder.nodes.status import Rate, Status
 from spyder.runtime import resident_memory, settle_memory
@@ -33,6 +34,8 @@ from spyder.settings import Settings, host_name
 
 _log = logging.getLogger(__name__)
 
+#: URIs up to which the end of a crawl counts all rows: a second's work.
+_AUDITED = 200_000
 #: Batches of outcomes that share a commit at the most: more would keep the hosts waiting.
 _OUTCOME_BURST = 4
 
@@ -69,6 +72,7 @@ class Master:
         self._is_closed = False
         self._beat_task: asyncio.Task[None] | None = None
         self._rate = Rate()
+        self._imbalance = ""  #: what the check of the books found at the end
         self._garbage = Garbage(clock.monotonic)
         self._view = LiveView(self._core, settings, clock)
 
@@ -112,9 +116,20 @@ class Master:
                 self._core.say_quit()
             await asyncio.sleep(0.005)
         self._core.finish()
+        self._check_books()
         status = msgspec.structs.replace(self.status(), workers=workers)
         self.close()
         return status
+
+    def _check_books(self) -> None:
+        """Compare the books with the rows that they count, unless these are too many; report what differs."""
+        books = self.frontier.books
+        if self._core.trouble or (books.is_balanced and books.discovered > _AUDITED):
+            return
+        self._imbalance = report_imbalance(self.frontier.store, self._settings.log_directory, now=self._clock.now(),
+                                           held=books)
+        if self._imbalance:
+            _log.error("%s", self._imbalance)
 
     def close(self) -> None:
         """Let go of everything but the sockets, whatever happened; does nothing the second time."""
@@ -268,7 +283,8 @@ class Master:
         return Status(
             master=self.identity, version=__version__, epoch=frontier.epoch, project=self._settings.project.name,
             state=state, reason=core.stopping or core.pause, elapsed=core.elapsed, books=frontier.books,
-            is_balanced=frontier.books.is_balanced, leased=frontier.leased, active_hosts=frontier.active_hosts,
+            is_balanced=frontier.books.is_balanced and not self._imbalance, leased=frontier.leased,
+            active_hosts=frontier.active_hosts,
             busy_hosts=frontier.busy_hosts, pages_per_second=self._rate.per_second(),
             counts=dict(sorted((frontier.counts + core.counts).items())), faults=core.faults(),
             totals=frontier.totals(), workers=core.worker_statuses(), cpu=cpu_seconds(), memory=resident_memory(),

@@ -97,6 +97,6 @@ class Rate:
         return (last - first) / max(last_at - first_at, 1e-6)
 
 
-def exit_code(books: Books) -> ExitCode:
+def exit_code(status: Status) -> ExitCode:
     """What the end of a crawl returns to the shell: an imbalance is never a success."""
-    return ExitCode.OK if books.is_balanced else ExitCode.BOOKS
+    return ExitCode.OK if status.is_balanced else ExitCode.BOOKS

@@ -273,3 +273,17 @@ def test_given_low_disk_when_noted_then_nothing_is_leased_and_outcomes_are_still
     scene.master.note_disk("")
     scene.master.turn()
     assert len(scene.leased()) == 3
+
+
+def test_given_books_that_do_not_balance_when_they_would_be_stored_then_the_last_commit_stays_and_the_crawl_ends(scene):
+    scene.join()
+    scene.master.add_seeds([A, "http://b.example/"])
+    scene.master.turn()
+    first, _ = scene.leased()
+    scene.done(first)
+    scene.master.frontier.books.done += 1
+    scene.said.clear()
+    scene.master.turn()
+    assert "books don't balance" in scene.ended[0]
+    assert scene.heard(Ack) == []
+    assert scene.row(first).state is UriState.QUEUED
