@@ -55,8 +55,7 @@ class Checkpoints:
         if self._is_busy:
             raise StoreError("a checkpoint is being made: wait for its end")
         began = self._clock.monotonic()
-        is_new = not directory.exists()
-        _make_room(directory)
+        is_new = _make_room(directory)
         self._is_busy = True
         try:
             made_at = datetime.fromtimestamp(self._clock.now(), UTC).isoformat(timespec="milliseconds")
@@ -154,9 +153,13 @@ def begin(directory: Path, settings: Settings) -> None:
     plugins.find("store", settings.frontier.store).restore(directory / _STORE, target)
 
 
-def _make_room(directory: Path) -> None:
-    """Make the folder of a checkpoint. Raises :class:`StoreError` when it can't be made, or holds anything."""
+def _make_room(directory: Path) -> bool:
+    """Make the folder of a checkpoint, unless it is there and empty; True when it was made.
+
+    Raises :class:`StoreError` when it can't be made, or holds anything.
+    """
     try:
+        is_new = not directory.exists()
         directory.mkdir(parents=True, exist_ok=True)
         if any(directory.iterdir()):
             raise StoreError(f"{directory} is not empty: name a new folder for the checkpoint")
@@ -164,6 +167,7 @@ def _make_room(directory: Path) -> None:
         raise StoreError(f"{directory} can't take a checkpoint: it is a file, or in one") from None
     except OSError as error:
         raise StoreError(f"{directory} can't take a checkpoint: {error.strerror}") from None
+    return is_new
 
 
 def _remove(directory: Path, *, is_new: bool) -> None:

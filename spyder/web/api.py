@@ -147,6 +147,8 @@ class _Handler(tornado.web.RequestHandler):
         host = self.request.host_name
         if not self._token and host not in {"localhost", "127.0.0.1", "[::1]", "::1"}:
             raise tornado.web.HTTPError(403, reason="without a token only loopback names are served")  # DNS rebinding
+        if not self._token and "Origin" in self.request.headers:
+            raise tornado.web.HTTPError(403, reason="without a token no page in a browser is served")  # forged requests
 
     def reply(self, record: Any) -> None:
         """Answer with *record*."""

@@ -62,9 +62,9 @@ def client(url: str) -> MasterClient:
     return found
 
 
-def post(url: str, body: str | bytes) -> requests.Response:
+def post(url: str, body: str | bytes, **headers: str) -> requests.Response:
     """The answer to a body as it stands."""
-    return requests.post(url, data=body, headers={"Connection": "close"}, timeout=10)
+    return requests.post(url, data=body, headers={"Connection": "close", **headers}, timeout=10)
 
 
 def talk(control: Control, say: Callable[[str], Any]) -> Any:
@@ -135,3 +135,12 @@ def test_given_an_unexpected_error_when_called_then_it_is_a_server_error_and_not
     assert answer.status_code == 500
     assert "secret" not in answer.text
     assert "ZeroDivisionError" in caplog.text
+
+
+@pytest.mark.parametrize("headers", [{"Origin": "https://example.org"}, {"Host": "example.org"}], ids=str)
+def test_given_a_page_in_a_browser_when_it_calls_then_it_is_refused_and_the_master_hears_nothing(
+        headers: dict[str, str]) -> None:
+    control = Control()
+    answer = talk(control, lambda url: post(f"{url}/api/checkpoint", '{"directory": "/x"}', **headers))
+    assert answer.status_code == 403
+    assert control.asked == []

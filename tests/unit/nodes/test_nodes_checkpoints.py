@@ -103,7 +103,8 @@ def test_given_something_staged_when_copied_then_it_is_refused_as_a_mistake_of_t
 
 @pytest.mark.parametrize(("target", "words"), [
     ("full", "is not empty: name a new folder"), ("full/file", "it is a file, or in one"),
-    ("full/file/in", "it is a file, or in one"), ("/proc/nope/x", "can't take a checkpoint")])
+    ("full/file/in", "it is a file, or in one"), ("/proc/nope/x", "can't take a checkpoint"),
+    ("x" * 300, "File name too long")])
 def test_given_a_folder_that_can_take_none_when_copied_then_one_line_says_so(maker, tmp_path, target, words):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").write_text("mine")
