@@ -40,7 +40,10 @@ _OTHER_INTERVAL = 0.05
 def main(role: str) -> int:
     """Run one role until the worker is to end; returns the exit code."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C reaches all; the master decides
-    spec = msgspec.json.decode(_first_line(), type=WorkerSpec)
+    try:
+        spec = msgspec.json.decode(_first_line(), type=WorkerSpec)
+    except msgspec.DecodeError:  # cut short: the supervisor died while it told us
+        return ExitCode.ORPHANED
     lifeline = _take_lifeline()
     settings = spec.read_settings()
     sockets = Sockets(settings.bus)
