@@ -298,15 +298,15 @@ def lies(chance: random.Random, settings) -> tuple[list[bytes], list[bytes]]:
                       digests=digests(settings)),
             Available(protocol=PROTOCOL_VERSION, worker=worker, version="1", slots=5, digests={"scope": "other"}),
             Available(protocol=PROTOCOL_VERSION + number, worker=worker, version="1", slots=5),
-            WorkerHeartbeat(worker=worker, epoch=1, session=chance.randrange(4), received=1 << 60, slots=500),
+            WorkerHeartbeat(worker=worker, epoch=1, session=chance.randrange(4), received=1 << 48, slots=500),
             Fetched(worker=worker, session=1, notices=(FetchNotice(lease=1 << 40, elapsed=1e9),) * 100),
             QuitAck(worker=worker), Gone(worker=worker, reason="\x1b[2J\n" * 100, suspects=(b"k" * 18,))])))
         outcome = Outcome(lease=(1 << 40) + number, key=chance.randbytes(18), retry_after=1e11, links=tuple(
             Link(url=url, key=key) for url, key in (("x", b""), ("http://", b"k" * 18), ("http://a.example/", b"k"))))
         outcomes.append(OUTCOME_CODEC.encode(chance.choice([
             OutcomeBatch(worker=worker, sequence=1, outcomes=(outcome,) * 3),
-            OutcomeBatch(worker=worker, sequence=1 << 61, outcomes=()),
-            Probe(worker=worker, session=number % 5, sequence=1 << 61, last=1 << 61)])))
+            OutcomeBatch(worker=worker, sequence=1 << 48, outcomes=()),
+            Probe(worker=worker, session=number % 5, sequence=1 << 48, last=1 << 48)])))
     return management, outcomes
 
 
