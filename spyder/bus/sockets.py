@@ -29,8 +29,8 @@ _LEAST_SILENCE = 1.0
 _FRAMES = 3
 #: Frames of one message that are thrown away before others get their turn.
 _SURPLUS = 200
-#: Bytes of a message to a socket that only sends: a subscription is a byte and a topic, and a PUSH socket gets none.
-_MAX_UPSTREAM = 2048
+#: Bytes of a message to a PUB socket: a subscription is a byte and a topic. A PUSH socket gets none but a handshake.
+_MAX_SUBSCRIPTION, _MAX_HANDSHAKE = 2048, 256
 #: Sockets of a process at the most: a master has one for each worker, and ZeroMQ's own limit is 1023.
 _MAX_SOCKETS = 16_384
 #: Longest path of a UNIX socket, without the closing zero (sockaddr_un on Linux).
@@ -59,14 +59,14 @@ class Sockets:
         """
         socket = self._socket(zmq.PUB)
         socket.setsockopt(zmq.XPUB_NODROP, 0 if is_lossy else 1)
-        socket.setsockopt(zmq.MAXMSGSIZE, _MAX_UPSTREAM)
+        socket.setsockopt(zmq.MAXMSGSIZE, _MAX_SUBSCRIPTION)
         return self._attach(socket, bind, connect)
 
     def log_publisher(self, *, connect: str) -> Socket:
         """A PUB socket that also hears of subscriptions (XPUB), so that early records can wait for the sink."""
         socket = self._socket(zmq.XPUB)
         socket.setsockopt(zmq.XPUB_NODROP, 1)
-        socket.setsockopt(zmq.MAXMSGSIZE, _MAX_UPSTREAM)
+        socket.setsockopt(zmq.MAXMSGSIZE, _MAX_SUBSCRIPTION)
         return self._attach(socket, None, connect)
 
     def subscriber(self, *topics: bytes, bind: str | None = None, connect: str | None = None) -> Socket:
@@ -80,8 +80,10 @@ class Sockets:
         """A PUSH socket; what bounds it is the count of free slots, so it has no high-water mark."""
         socket = self._socket(zmq.PUSH)
         socket.setsockopt(zmq.SNDHWM, 0)
-        socket.setsockopt(zmq.RCVHWM, 1)  # nobody reads what a stranger sends to it
-        socket.setsockopt(zmq.MAXMSGSIZE, _MAX_UPSTREAM)
+        # nobody reads what a stranger sends to it: with a mark for that, ZeroMQ would stop looking at a connection that
+        # has reached it, never see its end, and go on sending into it
+        socket.setsockopt(zmq.RCVHWM, 0)
+        socket.setsockopt(zmq.MAXMSGSIZE, _MAX_HANDSHAKE)
         return self._attach(socket, bind, connect)
 
     def pull(self, *, bind: str | None = None, connect: str | None = None) -> Socket:

@@ -15,11 +15,13 @@ MAX_LEASES = 65_536  #: leases of one worker, and so outcomes, notices and held 
 MAX_WORKERS = 10_000  #: workers of one master
 MAX_TEXT = 10_000  #: characters of a line for people
 MAX_NAME = 200  #: characters of an identity, a version, or a digest
-_MAX_NUMBER = 1 << 62  #: of a count: what is added to it stays a number that MessagePack can carry
+_MAX_NUMBER = 1 << 48  #: of a count: tens of thousands of them added up are a number that MessagePack can carry
 _MAX_SECONDS = 1e12
 
 #: A count or a number that grows, 0 or more.
 Natural = Annotated[int, Meta(ge=0, le=_MAX_NUMBER)]
+#: Number of a lease: the master's epoch, and a count (:mod:`spyder.frontier.leases`).
+LeaseNumber = Annotated[int, Meta(ge=0, le=1 << 62)]
 #: Seconds, 0 or more. A bound on both sides also keeps out what is no number (IEEE 754 NaN).
 Seconds = Annotated[float, Meta(ge=0, le=_MAX_SECONDS)]
 UrlText = Annotated[str, Meta(max_length=MAX_URL)]

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from spyder.model.limits import MAX_LINKS, MAX_REDIRECTS, Line, Name, Natural, Seconds, UrlText
+from spyder.model.limits import MAX_LINKS, MAX_REDIRECTS, LeaseNumber, Line, Name, Natural, Seconds, UrlText
 from spyder.model.states import ErrorKind, LinkKind, UriState
 from spyder.model.url import KEY_BYTES
 
@@ -97,7 +97,7 @@ class Books(OwnedRecord, kw_only=True):
 class CrawlUri(Record, frozen=True, kw_only=True):
     """A lease on its way to a worker."""
 
-    lease: Natural  #: number of the lease: master epoch in the high bits, unique for ever
+    lease: LeaseNumber  #: number of the lease: master epoch in the high bits, unique for ever
     key: Key
     url: UrlText
     depth: Natural = 0
@@ -143,7 +143,7 @@ class Link(Record, frozen=True, kw_only=True):
 class Outcome(Record, frozen=True, kw_only=True):
     """How a lease ended: all that the frontier must learn."""
 
-    lease: Natural
+    lease: LeaseNumber
     key: Key
     status: Natural = 0
     failure: Failure | None = None
@@ -157,7 +157,7 @@ class Outcome(Record, frozen=True, kw_only=True):
 class HeldLease(Record, frozen=True, kw_only=True):
     """A lease that a worker has begun and not yet reported: told in its greeting, so that the master takes it up."""
 
-    lease: Natural
+    lease: LeaseNumber
     key: Key
     attempt: Natural = 0
     is_fetching: bool = True  #: its connection is in use
@@ -166,7 +166,7 @@ class HeldLease(Record, frozen=True, kw_only=True):
 class FetchNotice(Record, frozen=True, kw_only=True):
     """Early word that a lease's connection is free again: it steers politeness and settles nothing."""
 
-    lease: Natural
+    lease: LeaseNumber
     elapsed: Seconds = 0.0
     trouble: ErrorKind | None = None  #: set when the host is in trouble
     retry_after: Seconds = 0.0

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
+import select
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator
 
@@ -56,7 +57,7 @@ def logging_to(settings: Settings, sockets: Sockets, identity: str, *,
     publisher.setFormatter(logging.Formatter("%(message)s"))
     handlers: list[logging.Handler] = [publisher]
     if has_console:
-        console = logging.StreamHandler(sys.stderr)
+        console = Console()
         console.setFormatter(logging.Formatter("spyder: %(message)s"))
         console.setLevel(logging.WARNING)
         handlers.append(console)
@@ -70,6 +71,28 @@ def logging_to(settings: Settings, sockets: Sockets, identity: str, *,
         for handler in handlers:
             root.removeHandler(handler)
         publisher.close()
+
+
+class Console(logging.Handler):
+    """Writes to standard error what goes there at once: nobody who does not read it, and no full disk, holds us up."""
+
+    def __init__(self, descriptor: int = 2) -> None:
+        super().__init__()
+        self._descriptor = descriptor
+        self._poll = select.poll()
+        self._poll.register(descriptor, select.POLLOUT)
+        self.dropped = 0  #: records that could not be written at once
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record, or give it up."""
+        try:
+            line = self.format(record).encode("utf-8", "backslashreplace")[:select.PIPE_BUF - 1] + b"\n"
+            if self._poll.poll(0) == [(self._descriptor, select.POLLOUT)]:
+                os.write(self._descriptor, line)
+            else:
+                self.dropped += 1
+        except Exception:  # noqa: BLE001  a bad log call, a closed terminal: the log sink has the record
+            self.dropped += 1
 
 
 async def pump(publisher: LogPublisher) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import random
 import subprocess
 import sys
 
@@ -222,21 +223,168 @@ def test_given_a_torn_write_that_cannot_even_be_cut_when_repeated_then_no_torn_l
     assert numbers(tmp_path) == [1, 2]
 
 
-@pytest.mark.parametrize("function", ["_sync_directory", "_cut_torn_line"])
+@pytest.mark.parametrize(("function", "times"), [("_sync_directory", 2), ("_cut_torn_line", 4)])
 def test_given_a_rotation_that_fails_when_the_disk_recovers_then_records_go_on_in_a_new_file(
-        make, monkeypatch, tmp_path, function):
+        make, monkeypatch, tmp_path, function, times):
     sink = make(rotate_size=10)
-    monkeypatch.setattr(jsonl, function, failing(errno.ENOSPC, times=2)(getattr(jsonl, function)))
+    monkeypatch.setattr(jsonl, function, failing(errno.ENOSPC, times=times)(getattr(jsonl, function)))
     write(sink, 1)
-    with pytest.raises(OSError):
-        sink.sync()
-    assert numbers(tmp_path) == [1], "what was to be synced is on disk"
+    sink.sync()
+    assert numbers(tmp_path) == [1], "it is on disk: that there is no new file concerns only what comes later"
     write(sink, 2)
     with pytest.raises(OSError):
         sink.sync()
     sink.sync()
     assert numbers(tmp_path) == [1, 2]
     sink.close()
+
+
+class Kernel:
+    """A kernel whose disk fails, as Linux does it: a page that could not be written is said once, and is clean then.
+
+    So what a failed sync was for is on disk only if it is written again before the sync that succeeds.
+    """
+
+    def __init__(self, monkeypatch, fails):
+        self._fails = fails
+        self._real = {name: getattr(os, name) for name in ("write", "fdatasync", "ftruncate")}
+        self._dirty = {}  # by file: what was written since the last sync, and where
+        self._disk = {}  # by file: what it has there; bytes that were never written to the disk are zeros
+        for name in self._real:
+            monkeypatch.setattr(os, name, getattr(self, name))
+
+    def _maybe_fail(self, call):
+        if error := self._fails(call):
+            raise OSError(error, os.strerror(error))
+
+    def write(self, descriptor, data):
+        file, end = os.fstat(descriptor).st_ino, os.fstat(descriptor).st_size
+        written = 0
+        try:
+            self._maybe_fail("write")
+            written = self._real["write"](descriptor, data)
+        except OSError:
+            written = self._real["write"](descriptor, data[:len(data) // 2])  # part of it is there all the same
+            raise
+        finally:
+            self._dirty.setdefault(file, []).append((end, bytes(data[:written])))
+        return written
+
+    def fdatasync(self, descriptor):
+        file = os.fstat(descriptor).st_ino
+        dirty = self._dirty.pop(file, [])
+        self._maybe_fail("fdatasync")
+        disk = self._disk.setdefault(file, bytearray())
+        for at, data in dirty:
+            disk.extend(bytes(max(0, at - len(disk))))
+            disk[at:at + len(data)] = data
+
+    def ftruncate(self, descriptor, size):
+        self._maybe_fail("ftruncate")
+        self._real["ftruncate"](descriptor, size)
+        file = os.fstat(descriptor).st_ino
+        self._dirty[file] = [(at, data[:size - at]) for at, data in self._dirty.get(file, []) if at < size]
+        del self._disk.get(file, bytearray())[size:]
+
+    def content(self, path):
+        """What the disk has of a file."""
+        return bytes(self._disk.get(path.stat().st_ino, b"")).ljust(path.stat().st_size, b"\0")
+
+
+def on_disk(kernel, tmp_path):
+    """The records that would be there after a power failure; a line that is none fails."""
+    return [json.loads(line)["data"]["n"] for path in sorted((tmp_path / "pages").iterdir())
+            for line in kernel.content(path).splitlines()]
+
+
+def test_given_a_sync_that_fails_once_when_the_next_one_succeeds_then_the_records_are_really_on_disk(
+        make, monkeypatch, tmp_path):
+    failures = [errno.EIO]
+    kernel = Kernel(monkeypatch, lambda call: failures.pop() if call == "fdatasync" and failures else 0)
+    sink = make()
+    write(sink, 1, 2)
+    with pytest.raises(OSError):
+        sink.sync()
+    sink.sync()
+    assert on_disk(kernel, tmp_path) == [1, 2]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_given_a_disk_that_fails_at_any_call_when_synced_then_what_was_reported_is_on_disk_once_and_whole(
+        make, monkeypatch, tmp_path, seed):
+    chance = random.Random(seed)
+    odds = chance.choice([0.05, 0.3, 0.6])
+    errors = [errno.ENOSPC, errno.EDQUOT, errno.EIO]
+    kernel = Kernel(monkeypatch, lambda call: chance.choice(errors) if chance.random() < odds else 0)
+
+    def flaky(function):
+        def call(*args, **options):
+            if chance.random() < odds:
+                raise OSError(chance.choice(errors), "failed")
+            return function(*args, **options)
+        return call
+
+    monkeypatch.setattr(jsonl, "_sync_directory", flaky(jsonl._sync_directory))
+    monkeypatch.setattr(jsonl.Path, "open", flaky(jsonl.Path.open))
+    (tmp_path / "pages").mkdir()
+    sink = JsonlSink(tmp_path / "pages", name="pages-host", rotate_size=1200)
+    reported, kept, number = [], [], 0
+    for _ in range(60):
+        for _ in range(chance.randrange(4)):
+            number += 1
+            kept.append(number)
+            write(sink, number)
+        try:
+            sink.sync()
+        except OSError:
+            continue
+        reported += kept
+        kept = []
+        assert on_disk(kernel, tmp_path) == reported
+    odds = 0.0
+    sink.sync()
+    sink.close()
+    assert numbers(tmp_path) == list(range(1, number + 1))
+
+
+def test_given_a_file_that_cannot_be_made_durable_when_taken_over_then_a_new_one_is_begun(make, monkeypatch, tmp_path):
+    (tmp_path / "pages").mkdir()
+    (tmp_path / "pages" / "pages-host-00000.jsonl").write_bytes(b'{"data":{"n":7}}\n')
+    monkeypatch.setattr(os, "fdatasync", failing(errno.EIO, times=1)(os.fdatasync))
+    write(sink := make(), 1)
+    sink.sync()
+    assert numbers(tmp_path) == [7, 1]
+    assert files(tmp_path) == ["pages-host-00000.jsonl", "pages-host-00001.jsonl"]
+
+
+def test_given_a_file_that_fails_when_closed_then_its_records_are_on_disk_and_the_sink_goes_on(make, tmp_path):
+    sink = make(rotate_size=10)
+    file = sink._file
+
+    class Failing:
+        def __getattr__(self, name):
+            return getattr(file, name)
+
+        def close(self):
+            file.close()
+            raise OSError(errno.EIO, "failed")
+
+    sink._file = Failing()
+    write(sink, 1)
+    sink.sync()
+    write(sink, 2)
+    sink.sync()
+    assert numbers(tmp_path) == [1, 2]
+
+
+def test_given_a_record_that_is_none_when_written_then_nothing_of_it_stays(make, tmp_path):
+    sink = make()
+    write(sink, 1)
+    with pytest.raises(TypeError):
+        sink.write(PageRecord(url="u", final_url="f", fetched_at="now", data={"n": object()}), PAGE, b"")
+    write(sink, 2)
+    sink.sync()
+    assert numbers(tmp_path) == [1, 2]
 
 
 def test_given_records_that_were_not_synced_when_closed_then_they_are_written(make, tmp_path):
