@@ -27,6 +27,8 @@ from spyder.bus.messages import (
 
 #: Seconds between repeated greetings and probes.
 GREETING_INTERVAL = 0.05
+#: Seconds between greetings when no master has answered for long.
+_LONGEST_GREETING_INTERVAL = 1.0
 
 
 class PeerState(Enum):
@@ -254,6 +256,10 @@ class Membership:
             return Step.NOTHING
         self._left, self.welcome = self.welcome, None
         return Step.GREETING
+
+    def greeting_interval(self, now: float) -> float:
+        """Seconds to the next greeting: short at first, longer the longer no master is heard."""
+        return min(max(GREETING_INTERVAL, (now - self._heard_at) / 20), _LONGEST_GREETING_INTERVAL)
 
     def check(self, now: float) -> Step:
         """Take note of time: a silent master is greeted again; one that stays away for too long orphans the worker."""

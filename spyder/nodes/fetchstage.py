@@ -24,7 +24,7 @@ from spyder.bus.messages import (
     WorkerHeartbeat,
     WorkerMessage,
 )
-from spyder.bus.mgmt import GREETING_INTERVAL, Membership, Step
+from spyder.bus.mgmt import Membership, Step
 from spyder.errors import BusError
 from spyder.fetch.retry_after import retry_after_seconds
 from spyder.model.clock import Clock
@@ -188,7 +188,7 @@ class FetchStage:
             protocol=PROTOCOL_VERSION, worker=self._spec.worker, version=__version__,
             slots=self._settings.worker.slots, digests=self._digests, pids=(self._pid, self._board[Cell.PID]),
             at=now, held=self._held(), predecessor=self._spec.predecessor))
-        return GREETING_INTERVAL
+        return self._membership.greeting_interval(now)
 
     def _send_heartbeat(self) -> None:
         welcome = self._membership.welcome
