@@ -59,6 +59,8 @@ _DEAF_AFTER = 3
 _ABORT_MARGIN = 0.5
 #: Workers that have parted and are remembered, so that old news of them is known as such.
 _BURIED = 1000
+#: Complaints that are all said; those that follow, one a second.
+_SAID_AT_ONCE = 50
 #: Complaints that are said once each; with more, the first are forgotten.
 _COMPLAINTS = 1000
 
@@ -521,7 +523,9 @@ class Coordinator:
             if len(self._complaints) >= _COMPLAINTS:
                 self._complaints.clear()
             self._complaints.add(line)
-            if complaint := self._turned_away.take("greeting", BusError(line)):
+            if len(self._complaints) <= _SAID_AT_ONCE:
+                _log.error("%s", line)
+            elif complaint := self._turned_away.take("greeting", BusError(line)):
                 _log.error("%s", complaint)
 
     # -- pause and end -------------------------------------------------------------------------------------------

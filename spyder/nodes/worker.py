@@ -102,7 +102,7 @@ async def _fetch(spec: WorkerSpec, sockets: Sockets, board: Board, publisher: Lo
             fetcher.quit(settings.worker.drain)
         else:
             loop.remove_reader(lifeline)
-            fetcher.quit(settings.bus.linger)
+            fetcher.quit(0.0)
             _end_soon(spec, ExitCode.HARD_DEADLINE)  # whatever comes: nobody is left who would end it
 
     loop.add_reader(lifeline, pulled)

@@ -47,6 +47,7 @@ class World:
                          poison=random.choice([0, 0, 1]), trouble=random.choice([0.0, 0.3]))
         self.is_network_bad = self.intensity > 0 and random.random() < 0.6
         self.fault_until = random.choice([4.0, 10.0, 20.0]) if self.intensity else 0.0
+        self.is_local = self.intensity > 0 and random.random() < 0.2  #: all die with the master, as of ``spyder crawl``
         self.has_long_fetches = random.random() < 0.2  #: then no worker stands still: its connections would, too
         self.faults = 0
         self.disk = Disk(self)
@@ -79,7 +80,7 @@ class World:
             machine.at(self.fault_until, self._heal)
             machine.at(random.random(), self._next_fault)
         self._start_master()
-        for number in range(random.choice([1, 2, 3])):
+        for number in range(random.choice([2, 3] if self.has_long_fetches else [1, 2, 3])):
             self._start_worker(f"host{number}")
         if not machine.run(self._is_crawled, deadline=self.fault_until + PATIENCE):
             raise Violation(f"it hangs: {self._situation()}")
@@ -128,7 +129,7 @@ class World:
     # -- processes
 
     def _start_master(self) -> None:
-        expects = self._masters > 0
+        expects = self._masters > 0 and not self.is_local
         self._masters += 1
         self.note(f"master {self._masters} starts")
         try:
@@ -152,6 +153,9 @@ class World:
             self.master.is_alive = False
         self.master = None
         self.machine.at(self.machine.time + self.machine.random.choice([0.1, 1.0, 6.0]), self._start_master)
+        if self.is_local:
+            for worker in list(self.workers):
+                self.worker_died(worker, "its master's process is dead", is_told=False)
 
     def _stop_master(self) -> None:
         """SIGTERM: it ends in good order, its workers with it; then both are started again."""
@@ -185,7 +189,7 @@ class World:
         else:
             self.note(f"{self.workers[-1].identity} starts")
 
-    def worker_died(self, worker: SimWorker, reason: str, *suspects: bytes) -> None:
+    def worker_died(self, worker: SimWorker, reason: str, *suspects: bytes, is_told: bool = True) -> None:
         """A worker is dead; its supervisor tells the master, and starts another one."""
         if not worker.is_alive:
             return
@@ -194,7 +198,7 @@ class World:
         worker.die()
         gone = Gone(worker=worker.identity, reason=reason, suspects=suspects)
         self.to_master(worker.host, lambda master: master.hear(gone))
-        self._restart(worker.host, gone)
+        self._restart(worker.host, gone if is_told else None)
 
     def _restart(self, host: str, predecessor: Gone | None) -> None:
         if not self._is_over:
@@ -229,6 +233,10 @@ class World:
     def _next_fault(self) -> None:
         machine, random = self.machine, self.machine.random
         if machine.time >= self.fault_until:
+            return
+        if self.has_long_fetches:
+            random.choice([self._cut_long, self._cut_long, self._kill_worker, self._kill_master])()
+            machine.at(machine.time + random.expovariate(0.2), self._next_fault)
             return
         random.choice([self._kill_worker, self._kill_worker, self._kill_master, self._stop_worker, self._cut,
                        self._cut_long, self._quit_worker, self._stop_master, self._pause_master, self._fill_disk,
@@ -319,8 +327,8 @@ class World:
     def fetch_time(self) -> float:
         """Seconds that a fetch takes."""
         random = self.machine.random
-        longest = 20.0 if self.has_long_fetches else 1.5
-        return random.choice([0.001, 0.01, 0.05, 0.3, longest]) * (0.5 + random.random())
+        times = [0.01, 0.3, 20.0] if self.has_long_fetches else [0.001, 0.01, 0.05, 0.3, 1.5]
+        return random.choice(times) * (0.5 + random.random())
 
     def loses_page(self) -> bool:
         """A page that arrives at the extractor damaged: rarer than anything else."""

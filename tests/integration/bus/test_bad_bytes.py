@@ -441,6 +441,7 @@ class FalseMaster:
         self.push = sockets.push(bind=bus.push[0])
         self.name = "master:h:1:00000000"
         self.worker = ""
+        self.heard = 0.0  #: when the worker spoke last, by its own clock
         self.settled: dict[int, Outcome] = {}
         self.heartbeats = 0
 
@@ -451,9 +452,11 @@ class FalseMaster:
         while (frames := receive(self._mgmt)) is not None:
             message = WORKER_CODEC.read(frames)
             if isinstance(message, Available):
-                self.worker = message.worker
+                self.worker, self.heard = message.worker, message.at
             elif isinstance(message, WorkerHeartbeat):
                 self.heartbeats += 1
+                self.heard = message.at
+                self.say(MasterHeartbeat(master=self.name, epoch=1, heard={self.worker: self.heard}))
         while (frames := receive(self._outcomes)) is not None:
             message = OUTCOME_CODEC.read(frames)
             if isinstance(message, Probe):
@@ -464,7 +467,7 @@ class FalseMaster:
 
     def welcome(self, session: int, **changes: object) -> None:
         welcome = Welcome(master=self.name, epoch=1, session=session, push=self._bus.push[0],
-                          outcomes=self._bus.outcomes)
+                          outcomes=self._bus.outcomes, heard=self.heard)
         self.say(msgspec.structs.replace(welcome, **changes))
 
     def until(self, condition, what: str) -> None:
