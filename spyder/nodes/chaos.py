@@ -6,12 +6,8 @@ says whether anything got lost. ``spyder bench --chaos`` shows the report.
 
 from __future__ import annotations
 
-import logging
 import os
-import random
 import signal
-import socket
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -25,47 +21,24 @@ from spyder.errors import SpyderError
 from spyder.model.clock import Clock
 from spyder.model.states import ExitCode
 from spyder.nodes import checks, inspect, victims
+from spyder.nodes.chaosplan import RESTART_AFTER, ChaosPlan
+from spyder.nodes.chaoswatch import Ask, Figures, Watch
 from spyder.nodes.faults import Aim, Dice, Fault, FaultKind, Role, explained
-from spyder.nodes.status import FAULTS
 from spyder.nodes.verdict import Check, check_books, check_fetches, check_logs, check_outputs, check_pages, read_outputs
 from spyder.nodes.victims import Part, ProcessId
 from spyder.settings import ENVIRONMENT_PREFIX, Settings, to_tree
 
-_log = logging.getLogger(__name__)
-
-#: Seconds after which what has ended is started again, as an init system does.
-_RESTART_AFTER = 0.5
 #: Seconds between looks at the processes.
 _TICK = 0.02
-#: Seconds between questions to the master.
-_ASK_EVERY = 0.5
 #: Seconds that the workers may take to end by themselves once the crawl is done.
 _LAST_WORDS = 10.0
 #: Seconds that a process may take to end once it is asked to, its drain and its standstills left out.
 _END_PATIENCE = 30.0
-#: Ports: four addresses, the API, and one for each worker there may be at the same time, orphans included.
-_FIXED_PORTS, _PUSH_PORTS = 5, 64
-#: Ports below those that the system takes for outgoing connections (Linux: 32768 and up), which the crawl needs itself.
-_PORTS = range(15_000, 32_000)
 #: Exit codes of a process that was asked to end, by us or by the master; a signal that came before it could be heard.
 _GOOD_ENDS = frozenset({ExitCode.OK, ExitCode.HARD_DEADLINE, -signal.SIGTERM})
 _SIGNALS = {FaultKind.KILL: signal.SIGKILL, FaultKind.TERM: signal.SIGTERM, FaultKind.STOP: signal.SIGSTOP}
-#: Strikes after which a URI would be quarantined: here it is never its fault.
-_NEVER = 1_000_000
 #: Lines of each log that tell what hung.
 _TAIL = 15
-
-
-class ChaosPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """How much chaos; times are in seconds."""
-
-    seed: int = 0
-    supervisors: int = 2
-    workers: int = 2  #: of each supervisor
-    between: float = 2.0  #: two faults, on the average
-    until: float = 0.85  #: of the pages settled, then no more faults come
-    fault_time: float = 150.0  #: after which no more faults come either
-    time_limit: float = 600.0  #: after which the crawl has hung
 
 
 class Site(Protocol):
@@ -80,28 +53,6 @@ class Site(Protocol):
 
     def hits(self) -> dict[str, int]:
         """How often each was asked for."""
-
-
-class Figures(msgspec.Struct, frozen=True, kw_only=True):
-    """What is read of a master's status."""
-
-    epoch: int
-    state: str
-    reason: str = ""
-    elapsed: float = 0.0
-    books: dict[str, int] = msgspec.field(default_factory=dict)
-    leased: int = 0
-    active_hosts: int = 0
-    busy_hosts: int = 0
-    counts: dict[str, int] = msgspec.field(default_factory=dict)
-    faults: dict[str, int] = msgspec.field(default_factory=dict)
-    stalled: str = ""
-    workers: tuple[dict[str, object], ...] = ()
-
-    @property
-    def settled(self) -> int:
-        """URIs to which nothing more happens."""
-        return sum(self.books.get(name, 0) for name in ("done", "failed", "excluded", "quarantined"))
 
 
 class End(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,14 +89,12 @@ class ChaosReport(msgspec.Struct, frozen=True, kw_only=True):
         return dict(Counter(fault.aim for fault in self.faults))
 
 
-#: Asks the master at an address (``http://...``) for its figures; raises :class:`SpyderError` when it can't.
-Ask = Callable[[str], Figures]
 Tell = Callable[[str], None]  #: takes a line for the person who waits
 
 
 def run_chaos(settings: Settings, site: Site, plan: ChaosPlan, *, clock: Clock, ask: Ask,
               tell: Tell = lambda _: None) -> ChaosReport:
-    """Crawl *site* with *settings* (see :func:`chaos_settings`) under faults, and check what came of it.
+    """Crawl *site* under faults, and check what came of it; for *settings* see :mod:`spyder.nodes.chaosplan`.
 
     Ends every process that it started, whatever happens. Raises :class:`SpyderError` where processes can't be watched,
     and when the crawl directory is in use.
@@ -161,31 +110,6 @@ def run_chaos(settings: Settings, site: Site, plan: ChaosPlan, *, clock: Clock, 
     return run.report()
 
 
-def chaos_settings(settings: Settings, plan: ChaosPlan, *, directory: Path, seeds: tuple[str, ...], connections: int,
-                   per_host: int, slots: int = 64) -> Settings:
-    """*settings* for a chaos run: without delays, at free ports of loopback, its outputs in *directory*.
-
-    Restarts and retries come soon, and no URI is quarantined: what kills its workers is not the page.
-    """
-    replace = msgspec.structs.replace
-    first = _free_ports(_FIXED_PORTS + _PUSH_PORTS)
-    addresses = [f"tcp://127.0.0.1:{first + number}" for number in range(4)]
-    push = first + _FIXED_PORTS
-    return replace(
-        settings, project=replace(settings.project, seeds=seeds),
-        output=replace(settings.output, directory=str(directory)),
-        frontier=replace(settings.frontier, directory=None), limits=replace(settings.limits, pages=None, time=None),
-        politeness=replace(settings.politeness, delay=0.0, delay_factor=0.0, per_host=per_host, backoff=0.5),
-        retry=replace(settings.retry, delay=dict.fromkeys(settings.retry.delay, 1.0), quarantine_after=_NEVER),
-        fetch=replace(settings.fetch, connections=connections),
-        worker=replace(settings.worker, processes=plan.workers, slots=slots, restart_delay=_RESTART_AFTER,
-                       restart_max=2.0, drain=5.0),
-        bus=replace(settings.bus, mgmt_master=addresses[0], mgmt_worker=addresses[1], outcomes=addresses[2],
-                    logging=addresses[3], push=f"tcp://127.0.0.1:{push}-{push + _PUSH_PORTS - 1}", stage="ipc://"),
-        api=replace(settings.api, address="127.0.0.1", port=first + 4, token=""),
-        log=replace(settings.log, directory=None))
-
-
 class _Run:
     """One run: the commands, the faults, and what is known of the master."""
 
@@ -197,7 +121,7 @@ class _Run:
         self._tell = tell
         self._dice = Dice(plan.seed, between=plan.between)
         self._started_at = clock.monotonic()
-        self._watch = _Watch(lambda: ask(f"http://{settings.api.address}:{settings.api.port}"))
+        self._watch = Watch(lambda: ask(f"http://{settings.api.address}:{settings.api.port}"))
         self._parts = self._commands()
         self._faults: list[Fault] = []
         self._ends: list[End] = []
@@ -365,7 +289,7 @@ class _Run:
         is_explained = is_done or (cause is FaultKind.KILL and code == -signal.SIGKILL) or (
             code in self._good_ends(part, now) and (cause is not None or part.role is Role.SUPERVISOR))
         self._ends.append(End(at=round(now, 3), name=part.name, code=code, is_explained=is_explained))
-        self._restarts[part.name] = now + _RESTART_AFTER
+        self._restarts[part.name] = now + RESTART_AFTER
         if not is_explained:
             self._tell(f"{now:6.1f} s  {part.name} ended by itself with code {code}: {part.last_line()}")
         if is_done:
@@ -436,78 +360,11 @@ class _Run:
 
     def _check_ends(self) -> Check:
         strange = [f"{end.name} with code {end.code} at {end.at:.1f} s" for end in self._ends if not end.is_explained]
+        hung = ", and what hung was ended by force" if self._hung else ", no process left"
         return Check(name="ends", is_met=not strange and not self._hung, detail=(
-            f"{len(self._ends):,} ends of commands, all explained by faults, no process left" if not strange
-            else f"ended by itself: {'; '.join(strange)}"))
+            f"{len(self._ends):,} ends of commands" + (f"; by themselves: {'; '.join(strange)}" if strange
+                                                       else ", all explained by faults") + hung))
 
     def _log_files(self) -> list[Path]:
         return [*self._settings.log_directory.glob("*.log*"), *(part.output for part in self._parts
                                                                 if part.output.exists())]
-
-
-class _Watch:
-    """Asks the master for its figures again and again, in a thread: one that stands still must not hold us up."""
-
-    def __init__(self, ask: Callable[[], Figures]) -> None:
-        self._ask = ask
-        self._ends = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
-        self._by_epoch: dict[int, Figures] = {}
-        self._trouble = ""
-
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Ask no more."""
-        self._ends.set()
-
-    def _run(self) -> None:
-        while not self._ends.wait(_ASK_EVERY):
-            try:
-                status = self._ask()
-            except SpyderError as error:
-                self._trouble = str(error)
-                continue
-            self._trouble = ""
-            self._by_epoch[status.epoch] = status
-
-    @property
-    def last(self) -> Figures | None:
-        """Of the last master that answered, its last answer."""
-        return self._by_epoch[max(self._by_epoch)] if self._by_epoch else None
-
-    @property
-    def settled(self) -> int:
-        """URIs settled, as last heard."""
-        return self.last.settled if self.last is not None else 0
-
-    def survived(self) -> dict[str, int]:
-        """Counters of faults, added up over all masters."""
-        total: Counter[str] = Counter()
-        for status in list(self._by_epoch.values()):
-            total.update(status.faults or {name: status.counts.get(name, 0) for name in FAULTS})
-        return dict(sorted(total.items()))
-
-    def describe(self) -> str:
-        """The last answer as JSON, and whether the master answers now."""
-        text = msgspec.json.format(msgspec.json.encode(self.last)).decode() if self.last is not None else "none ever"
-        return f"{text}\n(now: {self._trouble or 'it answers'})"
-
-
-def _free_ports(count: int) -> int:
-    """The first of *count* ports of 127.0.0.1 in a row that nobody uses now."""
-    for first in random.sample(range(_PORTS.start, _PORTS.stop - count), 100):
-        if all(_is_free(port) for port in range(first, first + count)):
-            return first
-    raise SpyderError(f"no {count} ports in a row are free on 127.0.0.1 between {_PORTS.start} and {_PORTS.stop}")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True

@@ -7,7 +7,8 @@ squares), descriptors and threads not at all (the median of the last quarter of 
     python tests/benchmarks/soak.py --minutes 15
 
 The warm-up is five minutes: then about a million URIs are known, and the store's cache and the worker's memory of links
-are full. A run of less than ten minutes makes both small, so that they are full soon, and warms up for half its time.
+are full. A run of less than ten minutes makes both small, so that they are full soon, and warms up for half its time;
+the store's buffers are still finding their size then, so its bound is wide, and only a large leak shows.
 
 Exit code 1 when something grew, or when the crawl ended by itself; 2 when the time after the warm-up is too short to
 tell. ``--csv FILE`` writes all samples.
@@ -39,7 +40,7 @@ EARLY = 60.0  #: seconds after which memory is shown first
 WARM_UP = 300.0  #: seconds
 #: What a run has that is shorter than twice the warm-up: caches that are full soon, and another bound.
 SMALL = {"SPYDER_FRONTIER__CACHE": "2097152", "SPYDER_EXTRACT__SEEN_LINKS": "20000"}
-BOUND, SMALL_BOUND = 1.0, 6.0  #: megabytes a minute
+BOUND, SMALL_BOUND = 1.0, 20.0  #: megabytes a minute
 DESCRIPTORS = 8  #: by which their number may differ: a connection more or less is no growth
 LEAST_SAMPLES = 8  #: after the warm-up, for a verdict
 

@@ -150,3 +150,18 @@ def test_the_server_ends_with_its_parent():
             return
         time.sleep(0.05)
     pytest.fail("the server lives on")
+
+
+def test_a_port_can_be_chosen_and_is_refused_when_it_is_taken(browser):
+    with LocalSite(20, hosts=2) as first:
+        port = urlsplit(first.seeds[0]).port
+        with pytest.raises(OSError, match="in use"):
+            LocalSite(20, hosts=2, port=port).__enter__()
+    with LocalSite(20, hosts=2, port=port, prefix=("env", "A=B")) as site:
+        assert site.seeds == (f"http://127.0.0.1:{port}/", f"http://127.0.0.2:{port}/")
+        assert browser.get(site.url(7))[0] == 200
+
+
+def test_hosts_that_are_ports_have_no_common_port():
+    with pytest.raises(ValueError, match="same one"):
+        LocalSite(20, hosts=2, hosts_by="port", port=8000)

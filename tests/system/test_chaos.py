@@ -8,7 +8,9 @@ from pathlib import Path
 import msgspec
 
 from spyder.model.clock import SystemClock
-from spyder.nodes.chaos import ChaosPlan, Figures, chaos_settings, run_chaos
+from spyder.nodes.chaos import run_chaos
+from spyder.nodes.chaosplan import ChaosPlan, chaos_settings
+from spyder.nodes.chaoswatch import Figures
 from spyder.settings import Settings
 from spyder.testing import LocalSite
 from spyder.web.client import MasterClient
