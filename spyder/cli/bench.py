@@ -22,10 +22,10 @@ from spyder.errors import ApiError, SettingsError
 from spyder.model.clock import SystemClock
 from spyder.model.states import ExitCode
 from spyder.nodes.benchmark import BenchReport, ProcessFigures, bench_settings, measure, process_age
-from spyder.nodes.chaos import ChaosReport, run_chaos
-from spyder.nodes.chaosplan import ChaosPlan, chaos_settings
-from spyder.nodes.chaoswatch import Figures
-from spyder.nodes.faults import Aim, FaultKind, Role
+from spyder.nodes.chaos.faults import Aim, FaultKind, Role
+from spyder.nodes.chaos.masters import Figures
+from spyder.nodes.chaos.plan import ChaosPlan, chaos_settings
+from spyder.nodes.chaos.run import ChaosReport, run_chaos
 from spyder.settings import Settings, load
 from spyder.testsite.site import LocalSite
 from spyder.web.client import MasterClient

@@ -8,9 +8,9 @@ from pathlib import Path
 import msgspec
 
 from spyder.model.clock import SystemClock
-from spyder.nodes.chaos import run_chaos
-from spyder.nodes.chaosplan import ChaosPlan, chaos_settings
-from spyder.nodes.chaoswatch import Figures
+from spyder.nodes.chaos.masters import Figures
+from spyder.nodes.chaos.plan import ChaosPlan, chaos_settings
+from spyder.nodes.chaos.run import run_chaos
 from spyder.settings import Settings
 from spyder.testing import LocalSite
 from spyder.web.client import MasterClient

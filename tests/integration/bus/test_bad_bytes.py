@@ -487,10 +487,12 @@ def test_given_a_false_master_when_it_sends_garbage_and_lies_then_the_worker_goe
         topic = master.worker.encode()
         good = [MASTER_CODEC.encode(message) for message in (
             MasterHeartbeat(master=master.name, epoch=1), Pause(reason="x"), Quit(drain=1.0))]
+        session = 10
         for address in ("foo://x", "tcp://", "tcp://127.0.0.1", "tcp://127.0.0.1:99999", "tcp://no host:1",
                         "ipc://" + "x" * 150, "inproc://nowhere", "tcp://127.0.0.1:1"):
             for field in ("push", "outcomes"):
-                master.welcome(chance.randrange(1 << 40), **{field: address})
+                session += 1
+                master.welcome(session, **{field: address})
                 time.sleep(0.05)
         for frames in garbage(chance, good, 5000):
             try_send(master.out, [topic, *frames[1:]])

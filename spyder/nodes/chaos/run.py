@@ -1,7 +1,7 @@
 """A crawl of a known site in processes of their own, which are killed, stopped and restarted until little is left.
 
-What :mod:`spyder.nodes.faults` decides is done here to :mod:`spyder.nodes.victims`, and :mod:`spyder.nodes.verdict`
-says whether anything got lost. ``spyder bench --chaos`` shows the report.
+What :mod:`.faults` decides is done here to :mod:`.victims`, and :mod:`.verdict` says whether anything got lost.
+``spyder bench --chaos`` shows the report.
 """
 
 from __future__ import annotations
@@ -20,12 +20,21 @@ import msgspec
 from spyder.errors import SpyderError
 from spyder.model.clock import Clock
 from spyder.model.states import ExitCode
-from spyder.nodes import checks, inspect, victims
-from spyder.nodes.chaosplan import RESTART_AFTER, ChaosPlan
-from spyder.nodes.chaoswatch import Ask, Figures, Watch
-from spyder.nodes.faults import Aim, Dice, Fault, FaultKind, Role, explained
-from spyder.nodes.verdict import Check, check_books, check_fetches, check_logs, check_outputs, check_pages, read_outputs
-from spyder.nodes.victims import Part, ProcessId
+from spyder.nodes import checks, inspect
+from spyder.nodes.chaos import victims
+from spyder.nodes.chaos.faults import Aim, Dice, Fault, FaultKind, Role, explained
+from spyder.nodes.chaos.masters import Ask, Figures, Watch
+from spyder.nodes.chaos.plan import RESTART_AFTER, ChaosPlan
+from spyder.nodes.chaos.verdict import (
+    Check,
+    check_books,
+    check_fetches,
+    check_logs,
+    check_outputs,
+    check_pages,
+    read_outputs,
+)
+from spyder.nodes.chaos.victims import Part, ProcessId
 from spyder.settings import ENVIRONMENT_PREFIX, Settings, to_tree
 
 #: Seconds between looks at the processes.
@@ -94,7 +103,7 @@ Tell = Callable[[str], None]  #: takes a line for the person who waits
 
 def run_chaos(settings: Settings, site: Site, plan: ChaosPlan, *, clock: Clock, ask: Ask,
               tell: Tell = lambda _: None) -> ChaosReport:
-    """Crawl *site* under faults, and check what came of it; for *settings* see :mod:`spyder.nodes.chaosplan`.
+    """Crawl *site* under faults, and check what came of it; for *settings* see :mod:`spyder.nodes.chaos.plan`.
 
     Ends every process that it started, whatever happens. Raises :class:`SpyderError` where processes can't be watched,
     and when the crawl directory is in use.

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from spyder.nodes.faults import Role
+from spyder.nodes.chaos.faults import Role
 from spyder.nodes.spec import EXTRACTOR, FETCHER
 
 _PROC = Path("/proc")

@@ -1,6 +1,6 @@
 """What a chaos run does to a crawl's processes: the kinds of faults, the order in which they come, what they explain.
 
-Pure: a seed in, decisions out. :mod:`spyder.nodes.chaos` carries them out.
+Pure: a seed in, decisions out. :mod:`spyder.nodes.chaos.run` carries them out.
 """
 
 from __future__ import annotations

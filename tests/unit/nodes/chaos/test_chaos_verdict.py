@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from spyder.model.records import Books
+from spyder.nodes.chaos.verdict import books_of, check_fetches, check_logs, check_outputs, check_pages, read_outputs
 from spyder.nodes.inspect import HostView, UriView
-from spyder.nodes.verdict import books_of, check_fetches, check_logs, check_outputs, check_pages, read_outputs
 
 PAGES = {"http://a/1", "http://a/2", "http://a/3"}
 

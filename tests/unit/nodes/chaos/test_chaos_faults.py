@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from spyder.nodes.faults import DECK, STANDSTILL, Aim, Dice, Fault, FaultKind, Role, explained, workers_hit
+from spyder.nodes.chaos.faults import DECK, STANDSTILL, Aim, Dice, Fault, FaultKind, Role, explained, workers_hit
 
 
 def fault(kind: FaultKind, role: Role) -> Fault:

@@ -1,0 +1,1 @@
+"""What ``spyder bench --chaos`` does: a crawl whose processes are killed and stopped, and which is checked afterwards."""
