@@ -1,1 +1,1 @@
-"""What ``spyder bench --chaos`` does: a crawl whose processes are killed and stopped, and which is checked afterwards."""
+"""What ``spyder bench --chaos`` does: a crawl whose processes are killed and stopped, checked when it has ended."""
