@@ -21,7 +21,8 @@ from spyder.model.records import Outcome, Page
 from spyder.model.states import ExitCode
 from spyder.model.url import UriIdentity
 from spyder.nodes import processors
-from spyder.nodes.board import Board, Cell, Note
+from spyder.nodes.board import Board, Cell, Note, Trouble
+from spyder.nodes.disk import DiskWatch, is_passing
 from spyder.nodes.pipeline import Pipeline
 from spyder.nodes.spec import WorkerSpec
 from spyder.output.jsonl import JsonlSink
@@ -72,14 +73,19 @@ class Extractor:
         self._next_probe = 0.0
         self._next_figures = 0.0
         self._retry_disk_at = 0.0
+        self._is_sink_open = False
+        self._unwritable = ""  #: why outputs can't be written
+        self._shortage = ""  #: that their disk has less free than its reserve
         self._is_pipe_full = False
         self._scope_version = 0
         self._end_at: float | None = None
         self._counts = {"pages": 0, "bytes": 0, "batches": 0}
         self._garbage = Garbage(clock.monotonic)
         self._pipeline = self._build_pipeline()
-        self._sink: Sink = JsonlSink(Path(self._settings.output.directory) / "pages", name=f"pages-{host_name()}",
+        pages = Path(self._settings.output.directory) / "pages"
+        self._sink: Sink = JsonlSink(pages, name=f"pages-{host_name()}",
                                      rotate_size=self._settings.output.rotate_size)
+        self._disk = DiskWatch(pages, self._settings.output.reserve, setting="output.reserve")
 
     def _build_pipeline(self) -> Pipeline:
         settings = self._settings
@@ -93,10 +99,7 @@ class Extractor:
         self._board[Cell.PID] = os.getpid()
         self._pull = self._sockets.pull(connect=self._spec.stage_address)
         self._mgmt = self._sockets.subscriber(self._spec.worker.encode(), b"all", connect=self._bus.mgmt_master)
-        try:
-            self._sink.open()
-        except OSError as error:
-            raise SpyderError(f"outputs can't be opened: {error}") from None
+        self._open_sink()
         signs = [self._mgmt] if self._lifeline is None else [self._mgmt, self._lifeline]
         everything, all_but_pages = Poller(self._pull, *signs), Poller(*signs)
         while not self._is_done():
@@ -115,6 +118,18 @@ class Extractor:
             self._show_figures()
             self._board.beat(Cell.EXTRACTOR_BEAT)
         return self._finish()
+
+    def _open_sink(self) -> None:
+        """Open the outputs; on a full disk that is tried again. Raises :class:`SpyderError` when they can't be."""
+        try:
+            self._sink.open()
+        except OSError as error:
+            if not is_passing(error):
+                raise SpyderError(f"outputs can't be opened: {error}") from None
+            self._disk_failed(error)
+            return
+        self._is_sink_open = True
+        self._disk_works()
 
     # -- pages ---------------------------------------------------------------------------------------------------
 
@@ -174,11 +189,10 @@ class Extractor:
         try:
             self._sink.sync()
         except OSError as error:
-            self._board[Cell.TROUBLE] = 1
-            self._retry_disk_at = now + _DISK_RETRY
-            _log.error("outputs can't be written: %s; trying again every %g s, nothing is lost", error, _DISK_RETRY)
+            self._disk_failed(error)
             return
-        self._board[Cell.TROUBLE] = 0
+        self._is_sink_open = True
+        self._disk_works()
         self._times.lap("output")
         batch = OutcomeBatch(worker=self._spec.worker, sequence=self._outbox.next_sequence,
                              outcomes=tuple(self._finished))
@@ -192,6 +206,35 @@ class Extractor:
         if self._is_open and not self._is_pipe_full:
             self._send([payload])
         self._times.lap("publish")
+
+    def _disk_failed(self, error: OSError) -> None:
+        self._retry_disk_at = self._clock.monotonic() + _DISK_RETRY
+        if self._unwritable != str(error):
+            self._unwritable = str(error)
+            _log.error("outputs can't be written: %s; trying again every %g s, nothing is lost", error, _DISK_RETRY)
+        self._show_trouble()
+
+    def _disk_works(self) -> None:
+        if self._unwritable:
+            self._unwritable = ""
+            _log.warning("outputs can be written again")
+            self._show_trouble()
+
+    def _watch_disk(self) -> None:
+        """See to the reserve of the outputs' disk: what is under way is written within it."""
+        if not self._is_sink_open and not self._finished and self._clock.monotonic() >= self._retry_disk_at:
+            self._open_sink()
+        shortage = self._disk.trouble(self._clock.monotonic())
+        if shortage and not self._shortage:
+            _log.error("%s: nothing more is fetched here until there is room", shortage)
+        elif self._shortage and not shortage:
+            _log.warning("there is room on the outputs' disk again")
+        self._shortage = shortage
+        self._show_trouble()
+
+    def _show_trouble(self) -> None:
+        self._board[Cell.TROUBLE] = (
+            Trouble.UNWRITABLE if self._unwritable else Trouble.SHORT if self._shortage else Trouble.NONE)
 
     def _send(self, payloads: list[bytes]) -> None:
         """Publish in order; what the pipe does not take now is sent again with all that follows."""
@@ -322,6 +365,7 @@ class Extractor:
         now = self._clock.monotonic()
         if now >= self._next_figures:
             self._next_figures = now + _FIGURES
+            self._watch_disk()
             self._board[Cell.CPU] = int(cpu_seconds() * 1e6)
             self._board[Cell.MEMORY] = resident_memory()
             if self._pump_log is not None:

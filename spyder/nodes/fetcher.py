@@ -33,7 +33,7 @@ from spyder.fetch.transport import Transport
 from spyder.model.clock import Clock, cpu_seconds
 from spyder.model.records import CrawlUri, FetchNotice, Page
 from spyder.model.states import ExitCode
-from spyder.nodes.board import Board, Cell
+from spyder.nodes.board import Board, Cell, Trouble
 from spyder.nodes.spec import WorkerSpec
 from spyder.runtime import resident_memory, settle_memory
 from spyder.settings import digests
@@ -181,6 +181,7 @@ class Fetcher:
                 await asyncio.sleep(GREETING_INTERVAL)
                 continue
             self._send_heartbeat()
+            self._begin()
             await asyncio.sleep(self._bus.heartbeat)
 
     def _beat_ended(self, task: asyncio.Task[None]) -> None:
@@ -204,7 +205,7 @@ class Fetcher:
             dropped=self._garbage.count + board[Cell.DROPPED], fetcher_cpu=cpu_seconds(),
             extractor_cpu=board[Cell.CPU] / 1e6, fetcher_memory=resident_memory(),
             extractor_memory=board[Cell.MEMORY], stages=board.stages(),
-            trouble=self._paused or ("its outputs can't be written" if board[Cell.TROUBLE] else ""))
+            trouble=self._paused or Trouble(board[Cell.TROUBLE]).words)
 
     def _send(self, message: WorkerMessage) -> bool:
         return zsockets.send(self._mgmt_out, [self._spec.worker.encode(), self._to_master.encode(message)])
@@ -224,6 +225,8 @@ class Fetcher:
         """Begin as many fetches as there are connections, unless the extractor is behind."""
         transport, waiting = self._transport, self._waiting
         while waiting and transport.free and not self._paused:
+            if self._board[Cell.TROUBLE]:  # the next heartbeat looks again
+                return
             if self._sent_bytes - self._board[Cell.BYTES] > self._settings.fetch.buffer_size:
                 self._look_later()
                 return

@@ -46,6 +46,7 @@ from spyder.model.clock import Clock, StageTimes, cpu_seconds
 from spyder.model.records import CrawlUri
 from spyder.model.scoping import HostScoping
 from spyder.model.url import UriIdentity
+from spyder.nodes.disk import DiskWatch
 from spyder.nodes.status import Rate, Status, WorkerStatus
 from spyder.runtime import resident_memory, settle_memory
 from spyder.settings import Settings, digests, host_name
@@ -104,6 +105,10 @@ class Master:
         self._stopping = ""
         self._trouble = ""  #: why the frontier can't be written
         self._retry_at = 0.0  #: monotonic time of the next attempt then
+        self._disk = DiskWatch(settings.frontier_directory,
+                               0 if settings.frontier.store == "memory" else settings.frontier.reserve,
+                               setting="frontier.reserve")
+        self._shortage = ""  #: why nothing more is leased: the disk's reserve
         self._durable: dict[str, int] = {}  #: positions that a commit holds: what may be acknowledged
         self._started_at = clock.monotonic()
         self._first_lease: float | None = None
@@ -387,7 +392,7 @@ class Master:
             self._acknowledge()
             if self._stopping:
                 return
-            if not self._is_in_grace():
+            if not self._is_in_grace() and not self._is_disk_short():
                 self._lease()
         except _NotNowError:
             return
@@ -428,6 +433,16 @@ class Master:
             position = self._durable[worker] = self._positions.position(worker)
             self._say(worker.encode(), Ack(epoch=self.frontier.epoch, sequence=position))
         self._to_acknowledge.clear()
+
+    def _is_disk_short(self) -> bool:
+        """True while the frontier's disk has less free than its reserve: what is under way is settled within that."""
+        shortage = self._disk.trouble(self._clock.monotonic())
+        if shortage and not self._shortage:
+            _log.error("%s: nothing more is fetched until there is room", shortage)
+        elif self._shortage and not shortage:
+            _log.warning("there is room on the frontier's disk again")
+        self._shortage = shortage
+        return bool(shortage)
 
     def _lease(self) -> None:
         """Give every ready worker what it has room for."""
@@ -558,16 +573,22 @@ class Master:
         """Everything that ``spyder status`` shows."""
         frontier = self.frontier
         running = "running" if self._is_started else "starting"
-        state = "stopping" if self._stopping else "paused" if self._trouble else running
+        pause = self._trouble or self._shortage or self._worker_trouble()
+        state = "stopping" if self._stopping else "paused" if pause else running
         return Status(
             master=self.identity, version=__version__, epoch=frontier.epoch, project=self._settings.project.name,
-            state=state, reason=self._stopping or self._trouble, elapsed=self.elapsed, books=frontier.books,
+            state=state, reason=self._stopping or pause, elapsed=self.elapsed, books=frontier.books,
             is_balanced=frontier.books.is_balanced, leased=frontier.leased, active_hosts=frontier.active_hosts,
             busy_hosts=frontier.busy_hosts, pages_per_second=self._rate.per_second(),
             counts=dict(sorted((frontier.counts + self._counts).items())),
             workers=tuple(self._worker_status(peer) for peer in self._roster), cpu=cpu_seconds(),
             memory=resident_memory(), store_size=frontier.store_size(), commits=self._counts["commits"],
             stages=dict(self._times.seconds), first_lease=self._first_lease)
+
+    def _worker_trouble(self) -> str:
+        """Why no worker takes anything, when none does."""
+        troubles = [peer.load.trouble for peer in self._roster]
+        return f"{len(troubles)} of {len(troubles)} workers: {troubles[0]}" if troubles and all(troubles) else ""
 
     def _worker_status(self, peer: Peer) -> WorkerStatus:
         return WorkerStatus(worker=peer.worker, version=peer.greeting.version, state=peer.state.name.lower(),
