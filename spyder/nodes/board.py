@@ -19,7 +19,7 @@ class Cell(IntEnum):
     CPU = 5  #: microseconds
     MEMORY = 6  #: bytes, resident
     IS_FINISHED = 7  #: 1 when everything is done and reported
-    TROUBLE = 8  #: 1 while outputs can't be written
+    TROUBLE = 8  #: not 0 while no page is to be begun: a :class:`Trouble`
     PID = 9  #: of the extractor's process
     EXTRACTOR_BEAT = 10  #: changes as long as the extractor makes progress
     FETCHER_BEAT = 11  #: the same of the fetcher, which writes it
@@ -29,6 +29,21 @@ class Cell(IntEnum):
     FETCHER_PID = 15  #: of the fetcher's process, which writes it
     STAGES = 16  #: microseconds of CPU by stage, in the order of STAGE_NAMES
 
+
+class Trouble(IntEnum):
+    """Why a worker takes nothing."""
+
+    NONE = 0
+    UNWRITABLE = 1
+    SHORT = 2
+
+    @property
+    def words(self) -> str:
+        """What status says."""
+        return _TROUBLES[self]
+
+
+_TROUBLES = ("", "its outputs can't be written", "its outputs' disk has less free than output.reserve")
 
 STAGE_NAMES = ("receive", "extract", "scope", "processors", "record", "output", "publish")
 

@@ -535,17 +535,20 @@ class Coordinator:
         """Why nothing more is fetched now; empty when all is well."""
         return self.trouble or self._low_disk
 
+    def workers_trouble(self) -> str:
+        """Why no worker takes anything, when none does."""
+        troubles = [peer.load.trouble for peer in self._roster]
+        return f"{len(troubles)} of {len(troubles)} workers: {troubles[0]}" if troubles and all(troubles) else ""
+
     def note_disk(self, trouble: str) -> None:
         """Take what is wrong with the frontier's disk, empty when all is well: with little room nothing is leased."""
-        if trouble == self._low_disk:
-            return
-        if not self._low_disk:
-            _log.error("nothing more is fetched: %s; what is under way is still stored", trouble)
-        elif not trouble:
-            _log.warning("there is room again: the crawl goes on")
+        if trouble and not self._low_disk:
+            _log.error("%s: nothing more is fetched until there is room", trouble)
+        elif self._low_disk and not trouble:
+            _log.warning("there is room on the frontier's disk again")
+            self._port.turn_soon()
         self._low_disk = trouble
         self._say_pause()
-        self._port.turn_soon()
 
     def _say_pause(self) -> None:
         """Tell workers at once when a pause begins or ends; heartbeats repeat it."""

@@ -19,6 +19,7 @@ from spyder.model.states import ExitCode
 from spyder.model.url import UriIdentity
 from spyder.nodes import processors
 from spyder.nodes.board import Board, Cell
+from spyder.nodes.disk import DiskWatch
 from spyder.nodes.extractstage import ExtractStage
 from spyder.nodes.pipeline import Pipeline
 from spyder.nodes.spec import WorkerSpec
@@ -57,6 +58,7 @@ class Extractor:
         self._publisher: zsockets.Socket | None = None
         self._next_figures = 0.0
         output = Path(settings.output.directory)
+        self._disk = DiskWatch(output / "pages", settings.output.reserve, setting="output.reserve")
         self._stage = ExtractStage(
             spec, port=self, pipeline=_build_pipeline(settings, self._times, lambda: board.beat(Cell.EXTRACTOR_BEAT)),
             sink=JsonlSink(output / "pages", name=f"pages-{host_name()}", rotate_size=settings.output.rotate_size),
@@ -87,6 +89,7 @@ class Extractor:
                     poller.forget(self._lifeline)
             self._take_pages()
             self._hear()
+            stage.note_disk(self._disk.trouble(self._clock.monotonic()))
             stage.work()
             self._show_figures()
             self._board.beat(Cell.EXTRACTOR_BEAT)

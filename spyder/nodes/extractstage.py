@@ -18,7 +18,8 @@ from spyder.errors import BusError
 from spyder.model.clock import Clock, StageTimes
 from spyder.model.records import Outcome, Page
 from spyder.model.states import ExitCode
-from spyder.nodes.board import Board, Cell, Note
+from spyder.nodes.board import Board, Cell, Note, Trouble
+from spyder.nodes.disk import is_passing
 from spyder.nodes.pipeline import Processed
 from spyder.nodes.spec import WorkerSpec
 
@@ -89,18 +90,34 @@ class ExtractStage:
         self._is_open = False  #: the way for outcomes has carried a probe
         self._next_probe = 0.0
         self._retry_disk_at = 0.0
-        self._disk_trouble = ""
+        self._is_sink_open = False
+        self._unwritable = ""  #: why outputs can't be written
+        self._shortage = ""  #: that their disk has less free than its reserve
         self._is_pipe_full = False
         self._scope_version = 0
         self._end_at: float | None = None
         self._spooled = 0  #: sequence of the last batch that an earlier worker left
 
     def open(self) -> None:
-        """Open the outputs and take up what earlier workers could not report. Raises :class:`OSError`."""
-        self._sink.open()
+        """Open the outputs and take up what earlier workers could not report.
+
+        On a full disk the outputs are opened later. Raises :class:`OSError` for what does not pass by itself.
+        """
+        self._open_sink()
         for outcomes in self._spool.claim():
             self._spooled = self._outbox.next_sequence
             self._keep(outcomes, count=0)
+
+    def _open_sink(self) -> None:
+        try:
+            self._sink.open()
+        except OSError as error:
+            if not is_passing(error):
+                raise
+            self._disk_failed(error)
+        else:
+            self._is_sink_open = True
+            self._disk_works()
 
     # -- pages ---------------------------------------------------------------------------------------------------
 
@@ -145,13 +162,10 @@ class ExtractStage:
         try:
             self._sink.sync()
         except OSError as error:
-            self._retry_disk_at = now + _DISK_RETRY
-            self._show_trouble()
-            _log.error("outputs can't be written: %s; trying again every %g s, nothing is lost", error, _DISK_RETRY)
+            self._disk_failed(error)
             return
-        if self._retry_disk_at:
-            self._retry_disk_at = 0.0
-            self._show_trouble()
+        self._is_sink_open = True
+        self._disk_works()
         self._times.lap("output")
         outcomes, self._finished, self._finished_bytes = tuple(self._finished), [], 0
         payload = self._keep(outcomes, count=len(outcomes))
@@ -270,17 +284,34 @@ class ExtractStage:
         """True while the outputs can't be written and no further page can be taken."""
         return self._clock.monotonic() < self._retry_disk_at and self.is_batch_full
 
-    def note_disk(self, trouble: str) -> None:
-        """Take what is wrong with the outputs' disk, empty when all is well: with little room nothing is fetched."""
-        if trouble and not self._disk_trouble:
-            _log.error("nothing more is fetched: %s; what is under way is still written", trouble)
-        elif self._disk_trouble and not trouble:
-            _log.warning("there is room for outputs again: the worker goes on")
-        self._disk_trouble = trouble
+    def note_disk(self, shortage: str) -> None:
+        """Take why the outputs' disk has too little room, empty when all is well; open the outputs if that is due."""
+        if not self._is_sink_open and not self._finished and self._clock.monotonic() >= self._retry_disk_at:
+            self._open_sink()
+        if shortage and not self._shortage:
+            _log.error("%s: nothing more is fetched here until there is room", shortage)
+        elif self._shortage and not shortage:
+            _log.warning("there is room on the outputs' disk again")
+        self._shortage = shortage
         self._show_trouble()
 
+    def _disk_failed(self, error: OSError) -> None:
+        self._retry_disk_at = self._clock.monotonic() + _DISK_RETRY
+        if self._unwritable != str(error):
+            self._unwritable = str(error)
+            _log.error("outputs can't be written: %s; trying again every %g s, nothing is lost", error, _DISK_RETRY)
+        self._show_trouble()
+
+    def _disk_works(self) -> None:
+        if self._unwritable:
+            self._unwritable = ""
+            self._retry_disk_at = 0.0
+            _log.warning("outputs can be written again")
+            self._show_trouble()
+
     def _show_trouble(self) -> None:
-        self._board[Cell.TROUBLE] = 2 if self._retry_disk_at else 1 if self._disk_trouble else 0
+        self._board[Cell.TROUBLE] = (
+            Trouble.UNWRITABLE if self._unwritable else Trouble.SHORT if self._shortage else Trouble.NONE)
 
     def end_by(self, seconds: float) -> None:
         """No page follows: end when everything is acknowledged, or in *seconds*."""

@@ -30,7 +30,7 @@ from spyder.fetch.retry_after import retry_after_seconds
 from spyder.model.clock import Clock
 from spyder.model.records import CrawlUri, FetchNotice, HeldLease, Page
 from spyder.model.states import ExitCode
-from spyder.nodes.board import Board, Cell, Note
+from spyder.nodes.board import Board, Cell, Note, Trouble
 from spyder.nodes.spec import WorkerSpec
 from spyder.settings import digests
 
@@ -224,7 +224,7 @@ class FetchStage:
             batches=board[Cell.BATCHES], outbox=board[Cell.OUTBOX], dropped=self.dropped + board[Cell.DROPPED],
             resent=board[Cell.RESENT], fetcher_cpu=cpu, extractor_cpu=board[Cell.CPU] / 1e6, fetcher_memory=memory,
             extractor_memory=board[Cell.MEMORY], stages=board.stages(),
-            trouble="its outputs can't be written" if board[Cell.TROUBLE] else "")
+            trouble=self._membership.paused or Trouble(board[Cell.TROUBLE]).words)
 
     # -- leases and pages ----------------------------------------------------------------------------------------
 

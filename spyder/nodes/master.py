@@ -24,6 +24,7 @@ from spyder.model.scoping import HostScoping
 from spyder.model.url import UriIdentity
 from spyder.nodes.checkpoints import Checkpoint, Checkpoints
 from spyder.nodes.coordinator import Coordinator
+from spyder.nodes.disk import DiskWatch
 from spyder.nodes.explain import explain
 from spyder.nodes.explanation import Explanation
 from spyder.nodes.inspect import report_imbalance
@@ -72,6 +73,9 @@ class Master:
         self._is_closed = False
         self._beat_task: asyncio.Task[None] | None = None
         self._rate = Rate()
+        self._disk = DiskWatch(settings.frontier_directory,
+                               0 if settings.frontier.store == "memory" else settings.frontier.reserve,
+                               setting="frontier.reserve")
         self._imbalance = ""  #: what the check of the books found at the end
         self._garbage = Garbage(clock.monotonic)
         self._view = LiveView(self._core, settings, clock)
@@ -207,6 +211,7 @@ class Master:
 
     async def _beat(self) -> None:
         while True:
+            self._core.note_disk(self._disk.trouble(self._clock.monotonic()))
             self._core.beat()
             self._rate.note(self._clock.monotonic(), self.frontier.counts["fetches"])
             self._view.watch()
@@ -279,10 +284,11 @@ class Master:
         """Everything that ``spyder status`` shows."""
         frontier, core = self.frontier, self._core
         running = "running" if self._is_started else "starting"
-        state = "stopping" if core.stopping else "paused" if core.pause else running
+        pause = core.pause or core.workers_trouble()
+        state = "stopping" if core.stopping else "paused" if pause else running
         return Status(
             master=self.identity, version=__version__, epoch=frontier.epoch, project=self._settings.project.name,
-            state=state, reason=core.stopping or core.pause, elapsed=core.elapsed, books=frontier.books,
+            state=state, reason=core.stopping or pause, elapsed=core.elapsed, books=frontier.books,
             is_balanced=frontier.books.is_balanced and not self._imbalance, leased=frontier.leased,
             active_hosts=frontier.active_hosts,
             busy_hosts=frontier.busy_hosts, pages_per_second=self._rate.per_second(),
