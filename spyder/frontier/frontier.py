@@ -20,10 +20,11 @@ from spyder.frontier.active import ActiveHosts
 from spyder.frontier.audit import kept_books
 from spyder.frontier.hosts import ActiveHost
 from spyder.frontier.leases import Lease, LeaseTable
-from spyder.frontier.ledger import Attempt, Ledger
+from spyder.frontier.ledger import Ledger
 from spyder.frontier.schedule import Schedule
 from spyder.frontier.seedscope import SeedScope
 from spyder.frontier.silent import SilentFetches
+from spyder.frontier.transitions import Transitions
 from spyder.model.clock import Clock
 from spyder.model.limits import MAX_URL
 from spyder.model.records import Books, CrawlUri, FetchNotice, HeldLease, HostRow, Link, Outcome, QueuedUri, UriRow
@@ -68,8 +69,6 @@ class Frontier:
         self._store = store
         self._clock = clock
         self._identity = identity
-        self._prioritize = prioritizer
-        self._settings = frontier
         self._politeness = politeness
         self._retry = retry
         self._limits = limits
@@ -83,15 +82,16 @@ class Frontier:
         self.counts: Counter[str] = Counter()  #: of this run: what ``spyder status`` shows beside the books
         earlier = self._ledger.project_meta("counts")
         self._earlier: dict[str, int] = msgspec.msgpack.decode(earlier, type=dict[str, int]) if earlier else {}
-        books = self._ledger.project_meta("books")
-        self.books = msgspec.msgpack.decode(books, type=Books) if books else Books()
-        self._was_balanced = self.books.is_balanced
-        self._order = int(self._ledger.project_meta("order") or b"0")
         self.epoch = 1 + int(store.meta("epoch") or b"0")
+        self._leases = LeaseTable(self.epoch)
+        self._uris = Transitions(
+            self._ledger, hosts=self._hosts, schedule=self._schedule, clock=clock, identity=identity,
+            prioritizer=prioritizer, retry=retry, error_cost=frontier.error_cost, counts=self.counts,
+            is_leased=self._leases.__contains__)
+        self._was_balanced = self.books.is_balanced
         self._ledger.changes.meta["epoch"] = str(self.epoch).encode()
         was_cut_off = not store.meta(_CLEAN)
         self._ledger.changes.meta[_CLEAN] = b""
-        self._leases = LeaseTable(self.epoch)
         self.commit()
         # What was fetched last is not known then: every host that was active rests for a whole delay.
         self._hosts.load(rest_until=clock.now() + politeness.delay if was_cut_off else 0.0)
@@ -114,7 +114,7 @@ class Frontier:
         self._ledger.read_ahead(key for key, _ in seeds)
         for key, href in seeds:
             self._scope.widen(href)
-            if self._add(key, href, depth=0, is_seed=True):
+            if self._uris.add(key, href, depth=0, is_seed=True):
                 report.added += 1
             else:
                 report.known += 1
@@ -180,7 +180,7 @@ class Frontier:
             uri = self._ledger.waiting_uri(item.key, row)
             if uri is None:
                 continue
-            host = self._hosts.hold(self._host_row(uri))
+            host = self._hosts.hold(self._uris.host_row(uri))
             lease = self._leases.adopt(item.lease, uri, host, worker, self._clock.now())
             host.leased += 1
             if lease.is_first:
@@ -216,52 +216,16 @@ class Frontier:
         uri = self._ledger.waiting_uri(key, row)
         if uri is None:
             return None
-        now = self._clock.now()
-        self.counts["strikes"] += 1
-        uri = msgspec.structs.replace(uri, strikes=uri.strikes + 1)
         holder = self._leases.holder_of(key)
         if holder is not None:  # somebody else has it by now: that one may die, too, but is not given a second one
             self._leases.supersede(holder)
-        host_row = self._take_out(uri, row)
-        if uri.strikes >= self._retry.quarantine_after:
-            host_row.settled += 1
-            self.books.quarantined += 1
-            self._ledger.changes.uris[key] = UriRow(
-                state=UriState.QUARANTINED, depth=uri.depth, url=uri.url, reason=reason, attempt=uri.attempt,
-                settled_at=now, referrer=uri.referrer, worker=worker, strikes=uri.strikes)
-        else:
-            delay = policy.retry_delay(ErrorKind.WORKER_DIED, uri.strikes - 1, 0.0, self._retry)
-            self._schedule.add(uri, now + delay, Attempt(at=now, worker=worker, reason=reason))
-            self.books.scheduled += 1
+        host_row = self._uris.strike(uri, row, worker, reason)
         self._hosts.retire_if_empty(host_row)
         return self._ledger.changes.uris[key].state
 
     def requeue(self, key: bytes) -> bool:
-        """Stage that a settled URI is queued again, as if it had never been tried; False when it is not settled.
-
-        It goes to the end of its host's queue. The chain of redirects that led to it is forgotten.
-        """
-        row = self._ledger.uri(key)
-        if row is None or not row.state.is_settled or not row.url:
-            return False
-        is_seed = row.depth == 0  # a seed, or what one redirected to: nothing else is there without a link
-        uri = QueuedUri(key=key, place=b"", url=row.url, depth=row.depth, referrer=row.referrer, is_seed=is_seed,
-                        priority=self._prioritize(row.url, depth=row.depth, is_seed=is_seed))
-        host = self._host_row(uri)
-        host.settled -= 1
-        match row.state:
-            case UriState.DONE:
-                self.books.done -= 1
-            case UriState.FAILED:
-                host.failed -= 1
-                self.books.failed -= 1
-            case UriState.EXCLUDED:
-                self.books.excluded -= 1
-            case _:
-                self.books.quarantined -= 1
-        self._enqueue(uri)
-        self.counts["requeued"] += 1
-        return True
+        """Stage that a settled URI is queued again, as if it had never been tried; False when it is not settled."""
+        return self._uris.requeue(key)
 
     # -- delivery positions: part of the transaction that settles what they count ----------------------------------
 
@@ -283,9 +247,7 @@ class Frontier:
         """Stage what time brings: due URIs are queued, hosts that wait get the places of those that rest."""
         now = self._clock.now()
         self._end_silence(self._silent.take_ended(now))
-        for uri in self._schedule.take_due(now):
-            self.books.scheduled -= 1
-            self._enqueue(uri)
+        self._uris.enqueue_due(now)
         self._hosts.maintain(now)
 
     def commit(self) -> bool:
@@ -298,8 +260,7 @@ class Frontier:
             return False
         if not self.books.is_balanced and self._was_balanced:
             raise BooksError(f"the books don't balance, nothing more is stored: {self.books}")
-        self._ledger.stage_project_meta("books", msgspec.msgpack.encode(self.books))
-        self._ledger.stage_project_meta("order", str(self._order).encode())
+        self._uris.stage_books()
         self._ledger.stage_project_meta("counts", msgspec.msgpack.encode(self.totals()))
         self._ledger.commit()
         self._ledger.forget_hosts(active=(host.row for host in self._hosts), count=len(self._hosts))
@@ -343,6 +304,11 @@ class Frontier:
         return min((at for at in times if at is not None), default=None)
 
     # -- what can be asked ---------------------------------------------------------------------------------------
+
+    @property
+    def books(self) -> Books:
+        """How many URIs are in which state, what is staged included."""
+        return self._uris.books
 
     @property
     def project(self) -> int:
@@ -519,7 +485,7 @@ class Frontier:
             self._settle_late(worker, outcome, now)
             return
         if not lease.is_fetched:
-            self._connection_freed(lease, outcome.elapsed, _trouble(outcome), outcome.retry_after, now)
+            self._connection_freed(lease, outcome.elapsed, policy.host_trouble(outcome), outcome.retry_after, now)
         lease.host.leased -= 1
         self._ledger.touch(lease.host.row)
         self._leases.end(lease)
@@ -528,7 +494,7 @@ class Frontier:
         elif lease.is_second:
             self._settle_late(worker, outcome, now, is_known=True)
         else:
-            self._apply(lease.uri, worker, outcome, now)
+            self._settled(lease.uri, worker, outcome, now)
         self._hosts.retire_if_empty(lease.host.row)
         self._hosts.offer(lease.host)
 
@@ -547,18 +513,16 @@ class Frontier:
             return
         self.counts["outcomes_late"] += 1
         if row.state is UriState.SCHEDULED:
-            self._ledger.unschedule(uri)
-            self.books.scheduled -= 1
-            uri = self._enqueue(uri)
+            uri = self._uris.enqueue_early(uri)
         holder = self._leases.holder_of(outcome.key)
         host = self._hosts.get(outcome.key[:HOST_BYTES])
         if holder is not None:
             self._leases.supersede(holder)
         elif host is not None:
             host.withdraw(uri.place)
-        host_row = self._apply(uri, worker, outcome, now)
+        host_row = self._settled(uri, worker, outcome, now)
         if not is_known:  # it was fetched under a lease that nobody knows any more: the host has not rested for it
-            self._rest_after(host_row, outcome.elapsed, _trouble(outcome), outcome.retry_after, now)
+            self._rest_after(host_row, outcome.elapsed, policy.host_trouble(outcome), outcome.retry_after, now)
         self._hosts.retire_if_empty(host_row)
 
     def _settle_stale(self, parent: QueuedUri, outcome: Outcome) -> None:
@@ -570,64 +534,14 @@ class Frontier:
         self.counts["fetched_twice"] += 1
         self._add_links(parent, outcome.links)
 
-    def _take_out(self, uri: QueuedUri, row: UriRow) -> HostRow:
-        """Stage that a waiting URI leaves its queue or the schedule; returns the row of its host."""
-        host_row = self._host_row(uri)
-        if row.state is UriState.SCHEDULED:
-            self._ledger.unschedule(uri)
-            self.books.scheduled -= 1
-            return host_row
-        self._ledger.dequeue(uri)
-        host_row.queued -= 1
-        self.books.queued -= 1
-        host = self._hosts.get(host_row.key)
-        if host is not None:
-            host.withdraw(uri.place)
-        self._ledger.touch(host_row)
-        return host_row
-
-    def _apply(self, uri: QueuedUri, worker: str, outcome: Outcome, now: float) -> HostRow:
-        """Move a queued URI to the state that its outcome calls for; returns the row of its host."""
-        decision = policy.decide(outcome, attempt=uri.attempt, retry=self._retry)
-        row = self._host_row(uri)
-        self._ledger.dequeue(uri)
-        row.queued -= 1
-        self.books.queued -= 1
-        self._count(outcome)
+    def _settled(self, uri: QueuedUri, worker: str, outcome: Outcome, now: float) -> HostRow:
+        """Stage the state that an outcome calls for, and its links; returns the row of the URI's host."""
         if uri.key in self._fetched_before:
             self._fetched_before.discard(uri.key)
             self.counts["fetched_twice"] += 1
-        match decision.state:
-            case UriState.SCHEDULED:
-                again = msgspec.structs.replace(uri, attempt=uri.attempt + 1)
-                self._schedule.add(again, now + decision.retry_in, Attempt(
-                    at=now, worker=worker, reason=decision.reason, status=outcome.status))
-                self.books.scheduled += 1
-                self.counts["retries"] += 1
-            case UriState.DONE:
-                row.settled += 1
-                self.books.done += 1
-            case _:
-                row.settled += 1
-                row.failed += 1
-                self.books.failed += 1
-        if decision.state.is_settled:
-            self._ledger.changes.uris[uri.key] = UriRow(
-                state=decision.state, depth=uri.depth, url=uri.url, status=outcome.status, reason=decision.reason,
-                attempt=uri.attempt, settled_at=now, referrer=uri.referrer, worker=worker, strikes=uri.strikes)
-        if self._hosts.get(row.key) is not None:  # trouble takes more from its budget than a page
-            row.spent += 1 if _trouble(outcome) is None else self._settings.error_cost
-        self._ledger.touch(row)
+        row = self._uris.settle(uri, worker, outcome, now)
         self._add_links(uri, outcome.links)
         return row
-
-    def _count(self, outcome: Outcome) -> None:
-        self.counts["fetches"] += 1
-        self.counts["bytes"] += outcome.size
-        if outcome.failure is not None:
-            self.counts[f"error/{outcome.failure.kind.value}"] += 1
-
-    # -- adding --------------------------------------------------------------------------------------------------
 
     def _add_links(self, parent: QueuedUri, links: Sequence[Link]) -> None:
         if not links:
@@ -644,65 +558,11 @@ class Frontier:
                 self.counts["links_out_of_scope"] += 1
                 continue
             if is_redirect:
-                self._add(link.key, link.url, depth=parent.depth, is_seed=parent.is_seed, referrer=parent.referrer,
+                self._uris.add(link.key, link.url, depth=parent.depth, is_seed=parent.is_seed, referrer=parent.referrer,
                           redirects=(*parent.redirects, parent.url))
             else:
-                self._add(link.key, link.url, depth=parent.depth + 1, referrer=parent.url)
-
-    def _add(self, key: bytes, href: str, *, depth: int, is_seed: bool = False, referrer: str = "",
-             redirects: tuple[str, ...] = ()) -> bool:
-        """Stage a URI, unless it is known; True when it is new."""
-        row = self._ledger.uri(key)
-        if row is not None:
-            if (depth < row.depth or is_seed) and row.state is UriState.QUEUED:
-                self._lift(key, row, depth, referrer, is_seed=is_seed)
-            return False
-        priority = self._prioritize(href, depth=depth, is_seed=is_seed)
-        self._enqueue(QueuedUri(key=key, place=b"", url=href, depth=depth, priority=priority, referrer=referrer,
-                                redirects=redirects, is_seed=is_seed))
-        self.books.discovered += 1
-        return True
-
-    def _enqueue(self, uri: QueuedUri) -> QueuedUri:
-        """Stage a URI at the end of its host's queue, by priority; returns it with its place."""
-        self._order += 1
-        place = (127 - uri.priority).to_bytes(1, "big") + self._order.to_bytes(7, "big")
-        uri = QueuedUri(key=uri.key, place=place, url=uri.url, depth=uri.depth, priority=uri.priority,
-                        attempt=uri.attempt, referrer=uri.referrer, redirects=uri.redirects, is_seed=uri.is_seed,
-                        strikes=uri.strikes)
-        self._ledger.enqueue(uri)
-        row = self._host_row(uri)
-        row.queued += 1
-        self._ledger.touch(row)
-        self.books.queued += 1
-        self._hosts.take_in(row, uri, self._clock.now())
-        return uri
-
-    def _lift(self, key: bytes, row: UriRow, depth: int, referrer: str, *, is_seed: bool) -> None:
-        """A shorter way to a waiting URI was found, its depth is the shortest one; or it became a seed."""
-        uri = self._ledger.waiting_uri(key, row)
-        if uri is None or key in self._leases or (depth >= uri.depth and (uri.is_seed or not is_seed)):
-            return
-        lifted = msgspec.structs.replace(uri, depth=min(depth, uri.depth), referrer=referrer,
-                                         is_seed=uri.is_seed or is_seed)
-        self._ledger.enqueue(lifted)
-        host = self._hosts.get(key[:HOST_BYTES])
-        if host is not None:
-            host.replace(lifted)
-
-    def _host_row(self, uri: QueuedUri) -> HostRow:
-        """The row of a URI's host, a new one if need be."""
-        key = uri.key[:HOST_BYTES]
-        row = self._ledger.host(key)
-        return row if row is not None else self._ledger.new_host(key, self._identity.queue_of(uri.url))
-
+                self._uris.add(link.key, link.url, depth=parent.depth + 1, referrer=parent.url)
 
 def _settled_parent(outcome: Outcome, row: UriRow) -> QueuedUri:
     """The page of a stale outcome as the parent of its links: the worker won't report them again, so they count."""
     return QueuedUri(key=outcome.key, place=b"", url=row.url, depth=row.depth, referrer=row.referrer)
-
-
-def _trouble(outcome: Outcome) -> ErrorKind | None:
-    """The failure of an outcome, if the whole host is in trouble."""
-    failure = outcome.failure
-    return failure.kind if failure is not None and failure.kind.is_host_trouble else None

@@ -48,3 +48,9 @@ def host_backoff(errors: int, retry_after: float, politeness: PolitenessSection)
     growth = min(errors - 1, 30)
     rest = min(politeness.backoff * 2.0 ** growth, politeness.max_backoff)
     return max(rest, min(retry_after, politeness.max_retry_after))
+
+
+def host_trouble(outcome: Outcome) -> ErrorKind | None:
+    """The failure of an outcome, if the whole host is in trouble."""
+    failure = outcome.failure
+    return failure.kind if failure is not None and failure.kind.is_host_trouble else None

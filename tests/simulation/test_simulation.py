@@ -26,7 +26,7 @@ from spyder.nodes.extractstage import ExtractStage
 #: Seeds of one test, and how many such tests there are.
 CHUNK, CHUNKS = 50, 40
 #: Seeds after which a mutation must have been noticed.
-SEARCH = 600
+SEARCH = 2000
 
 
 @pytest.fixture(autouse=True)
@@ -65,12 +65,18 @@ MUTATIONS = {
     "the ACK": [(Coordinator, "beat", "acks=acks", "acks={}"),
                 (Coordinator, "_acknowledge", "self._port.say(", "str(")],
     "sending outcomes again": [(Outbox, "overdue", "return self.everything(now)", "return []")],
-    "sending leases again": [(BatchLog, "confirm", "return again", "return []")],
+    "sending leases again": [(BatchLog, "confirm", "return again", "return []"),
+                             (Coordinator, "_beaten", "peer.batches.delay(now) > _DEAF_AFTER * self._patience", "False")],
     "the order of lease batches": [(BatchOrder, "take", "batch.number != self.received + 1", "False")],
     "the order of outcome batches": [(Positions, "judge", "sequence > position + 1", "False")],
     "the return of a dead worker's leases": [
         (Frontier, "release", "host.offer(lease.uri)", "pass")],
     "the return of a silent worker's leases": [(Coordinator, "beat", "self._roster.lost(now)", "()")],
+    "the check of the epoch": [
+        (Membership, "_heard_heartbeat",
+         "(message.master, message.epoch) != (self.welcome.master, self.welcome.epoch)", "False"),
+        (Coordinator, "_beaten", "self._port.say(message.worker.encode(), GreetAgain(epoch=self.frontier.epoch))",
+         "pass")],
     "the epoch in a lease's number": [
         (LeaseTable, "__init__", "(epoch << EPOCH_SHIFT) + 1", "1"),
         (Frontier, "_settle", "or lease.uri.key != outcome.key", "")],
