@@ -108,14 +108,15 @@ class Network:
         self.lag = 0.0  #: chance that it comes late, and so after later ones
         self.longest_lag = 2.0
         self.cut: set[str] = set()  #: names of workers that nothing reaches, and from which nothing comes
+        self.mute: set[str] = set()  #: names of workers that hear, and are not heard
         self.lost = 0
         self.sent = 0
 
-    def send(self, whose: str, to: Process, action: Callable[[], None]) -> None:
-        """Carry a message of, or for, the worker *whose*; *action* is what it does in the process that gets it."""
+    def send(self, whose: str, to: Process, action: Callable[[], None], *, is_up: bool = False) -> None:
+        """Carry a message for the worker *whose*, or of it (*is_up*); *action* is what it does where it arrives."""
         random = self._machine.random
         self.sent += 1
-        if whose in self.cut or (self.drop and random.random() < self.drop):
+        if whose in self.cut or (is_up and whose in self.mute) or (self.drop and random.random() < self.drop):
             self.lost += 1
             return
         for _ in range(2 if self.repeat and random.random() < self.repeat else 1):

