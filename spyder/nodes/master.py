@@ -554,7 +554,7 @@ class Master:
             self._refusals.clear()
         if worker not in self._refusals:
             self._refusals.add(worker)
-            if line := self._turned_away.take("greeting", MessageError(why)):
+            if line := self._turned_away.say(f"refused: {why}"):
                 _log.error("%s", line)
 
     # -- what can be asked ---------------------------------------------------------------------------------------
