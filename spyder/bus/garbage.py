@@ -1,4 +1,4 @@
-"""Messages that are none: every one is counted, and now and then one is worth a line in the log."""
+"""What strangers can make happen without end: all of it is counted, and now and then a case is worth a line."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _INTERVAL = 1.0
 
 
 class Garbage:
-    """Counts what could not be read, and says when to log it."""
+    """Counts what could not be read, or was refused, and says when to log it."""
 
     def __init__(self, monotonic: Callable[[], float], *, interval: float = _INTERVAL) -> None:
         """*monotonic* gives seconds that never go back, as a clock's or an event loop's."""
@@ -26,6 +26,10 @@ class Garbage:
 
         *what* came instead of a message: its kind, as ``outcome message``.
         """
+        return self.say(f"dropped a {what}: {str(error)[:_QUOTED]}")
+
+    def say(self, line: str) -> str:
+        """Count one of which *line* tells; the line to log, or an empty text, as :meth:`take` does."""
         self.count += 1
         now = self._monotonic()
         if self._next_at is not None and now < self._next_at:
@@ -33,5 +37,4 @@ class Garbage:
             return ""
         self._next_at = now + self._interval
         others, self._unsaid = self._unsaid, 0
-        line = f"dropped a {what}: {str(error)[:_QUOTED]}"
         return f"{line} (and {others:,} more since the last such line)" if others else line

@@ -525,7 +525,7 @@ class Coordinator:
             self._complaints.add(line)
             if len(self._complaints) <= _SAID_AT_ONCE:
                 _log.error("%s", line)
-            elif complaint := self._turned_away.take("greeting", BusError(line)):
+            elif complaint := self._turned_away.say(line):
                 _log.error("%s", complaint)
 
     # -- pause and end -------------------------------------------------------------------------------------------

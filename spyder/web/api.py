@@ -99,16 +99,23 @@ class MasterApi:
     """The HTTP API over a master, and the file ``run/api.json`` in the crawl directory that says where it listens."""
 
     def __init__(self, control: Control, settings: Settings) -> None:
-        """Serve from now on. Raises :class:`SpyderError` when the address can't be bound."""
+        """Serve from now on.
+
+        Raises :class:`SpyderError` when the address can't be bound, :class:`OSError` when the file can't be written.
+        """
         self._path = settings.crawl_directory / "run" / "api.json"
         self._serving = contextlib.ExitStack()
         port = self._serving.enter_context(serve(control, settings.api))
         address = settings.api.address
         self.url = f"http://{f'[{address}]' if ':' in address else address}:{port}"
-        self._path.parent.mkdir(parents=True, exist_ok=True)
         new = self._path.with_suffix(".new")
-        new.write_text(json.dumps({"address": address, "port": port, "pid": os.getpid()}), encoding="utf-8")
-        new.replace(self._path)
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            new.write_text(json.dumps({"address": address, "port": port, "pid": os.getpid()}), encoding="utf-8")
+            new.replace(self._path)
+        except OSError:  # a full disk: an API that nobody finds is none
+            self._serving.close()
+            raise
 
     def close(self) -> None:
         """Serve no longer."""
