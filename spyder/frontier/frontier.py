@@ -173,7 +173,9 @@ class Frontier:
         self._end_silence(self._silent.take_of(worker))
         adopted = 0
         for item in held:
-            row = self._ledger.uri(item.key)
+            row = self._own(item.key)
+            if self._leases.may_be_given(item.lease):  # of another frontier: this one gives that number itself
+                continue
             if row is None or row.state is not UriState.QUEUED or row.attempt != item.attempt or (
                     self._leases.get(item.lease) is not None):
                 continue
@@ -210,7 +212,7 @@ class Frontier:
         It waits for a while, so that others come first; at ``retry.quarantine_after`` workers it is set aside. That a
         worker's end is reported twice makes no difference.
         """
-        row = self._ledger.uri(key)
+        row = self._own(key)
         if row is None or row.state.is_settled or (row.strikes and row.worker == worker):
             return None
         uri = self._ledger.waiting_uri(key, row)
@@ -481,7 +483,7 @@ class Frontier:
 
     def _settle(self, worker: str, outcome: Outcome, now: float) -> None:
         lease = self._leases.get(outcome.lease)
-        if lease is None or lease.uri.key != outcome.key:
+        if lease is None or lease.uri.key != outcome.key or lease.worker != worker:
             self._settle_late(worker, outcome, now)
             return
         if not lease.is_fetched:
@@ -503,7 +505,7 @@ class Frontier:
 
         It settles the URI if nobody else has.
         """
-        row = self._ledger.uri(outcome.key)
+        row = self._own(outcome.key)
         if row is None:
             self.counts["outcomes_unknown"] += 1
             return
@@ -524,6 +526,15 @@ class Frontier:
         if not is_known:  # it was fetched under a lease that nobody knows any more: the host has not rested for it
             self._rest_after(host_row, outcome.elapsed, policy.host_trouble(outcome), outcome.retry_after, now)
         self._hosts.retire_if_empty(host_row)
+
+    def _is_sound(self, link: Link) -> bool:
+        """True for a link that can be a URI of this project: what a peer sends may be anything."""
+        return (len(link.key) == KEY_BYTES and link.key.startswith(self._ledger.prefix) and len(link.url) <= MAX_URL
+                and link.url.startswith(_SCHEMES))
+
+    def _own(self, key: bytes) -> UriRow | None:
+        """The row of a URI that a worker names, if it is one of this project: its books are the ones kept here."""
+        return self._ledger.uri(key) if key.startswith(self._ledger.prefix) else None
 
     def _settle_stale(self, parent: QueuedUri, outcome: Outcome) -> None:
         """An outcome that comes too late to change its URI: the page was fetched twice. Its links count all the same.
@@ -548,7 +559,7 @@ class Frontier:
             return
         self._ledger.hosts({link.key[:HOST_BYTES] for link in links})  # reads ahead
         for link in links:
-            if len(link.key) != KEY_BYTES or len(link.url) > MAX_URL or not link.url.startswith(_SCHEMES):
+            if not self._is_sound(link):
                 self.counts["garbage"] += 1
                 continue
             is_redirect = link.kind is LinkKind.REDIRECT

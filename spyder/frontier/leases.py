@@ -68,6 +68,10 @@ class LeaseTable:
             self._by_key[uri.key] = lease
         return lease
 
+    def may_be_given(self, number: int) -> bool:
+        """True when this table will give the lease with this number itself."""
+        return number >= self._next
+
     def _book(self, number: int, uri: QueuedUri, host: ActiveHost, worker: str, now: float) -> Lease:
         lease = self._leases[number] = Lease(number, uri, host, worker, now)
         held = self._by_worker.get(worker)

@@ -13,7 +13,7 @@ from spyder.scope.rules import LinkScope
 from spyder.settings import Settings, check_api_address
 
 #: What a crawl directory holds; ``--fresh`` removes nothing else.
-_PARTS = ("frontier", "pages", "logs", "run")
+_PARTS = ("frontier", "pages", "outbox", "logs", "run")
 #: Heartbeats that a worker that makes no progress is given at the least.
 _BEATS = 3
 

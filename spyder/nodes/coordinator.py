@@ -167,7 +167,15 @@ class Coordinator:
     # -- what arrives --------------------------------------------------------------------------------------------
 
     def hear(self, message: WorkerMessage) -> None:
-        """Take a management message."""
+        """Take a management message; an error half-way ends the master, and the last commit holds all that counts."""
+        if self.is_broken:
+            return
+        try:
+            self._hear(message)
+        except Exception as error:  # noqa: BLE001  half of what it means may be staged
+            self._break_off(error)
+
+    def _hear(self, message: WorkerMessage) -> None:
         match message:
             case Fetched():
                 peer = self._roster.get(message.worker)
@@ -203,7 +211,7 @@ class Coordinator:
             if greeting.at <= peer.at:
                 return
             _log.warning("worker %s greets again; what it had not begun goes back", greeting.worker)
-            self._part(greeting.worker)
+            self._part(greeting.worker, hold=2 * self._patience + _ABORT_MARGIN)  # what it holds is taken up at once
             peer = None
         if peer is None:
             peer = self._welcome(greeting)
@@ -256,7 +264,7 @@ class Coordinator:
         if peer.batches.delay(now) > _DEAF_AFTER * self._patience:
             _log.error("worker %s has got no leases for %.0f s although it lives: it is to greet again", peer.worker,
                        peer.batches.delay(now))
-            self._part(peer.worker)
+            self._part(peer.worker, hold=2 * self._patience + _ABORT_MARGIN)  # until it tells what it holds
             self._port.say(message.worker.encode(), GreetAgain(epoch=self.frontier.epoch))
             return
         for batch in peer.batches.confirm(message.received, now):
@@ -414,7 +422,9 @@ class Coordinator:
 
     def _acknowledge(self) -> None:
         for worker in self._to_acknowledge:
-            position = self._durable[worker] = self._positions.position(worker)
+            position = self._positions.position(worker)
+            if self._roster.get(worker) is not None:
+                self._durable[worker] = position
             self._port.say(worker.encode(), Ack(epoch=self.frontier.epoch, sequence=position))
         self._to_acknowledge.clear()
 
@@ -472,7 +482,7 @@ class Coordinator:
         """Have a turn when time alone makes something possible."""
         times = []
         at = self.frontier.next_wake()
-        if at is not None and self.free_slots:
+        if at is not None and self.free_slots and not self._low_disk and not self.is_in_grace:
             times.append(max(0.0, at - self._clock.now()))
         if self._settings.limits.time is not None and self._ends_when_done:
             times.append(max(0.0, self._settings.limits.time - self.elapsed))
@@ -484,6 +494,14 @@ class Coordinator:
 
     def beat(self) -> None:
         """Send heartbeats, repeat acknowledgements, miss those who don't send theirs. Every half ``bus.heartbeat``."""
+        if self.is_broken:
+            return
+        try:
+            self._beat()
+        except Exception as error:  # noqa: BLE001  as in :meth:`hear`
+            self._break_off(error)
+
+    def _beat(self) -> None:
         now = self._clock.monotonic()
         acks = {peer.worker: self._durable[peer.worker] for peer in self._roster
                 if peer.has_probed and peer.worker in self._durable}
@@ -498,11 +516,11 @@ class Coordinator:
             self._forget_position(worker)  # the worker itself stays known: its end may be reported again
         self._port.turn_soon()
 
-    def _part(self, worker: str, *, is_lost: bool = True) -> None:
+    def _part(self, worker: str, *, is_lost: bool = True, hold: float = 0.0) -> None:
         """A worker is no longer welcome: its socket is closed, its leases go back."""
         peer = self._roster.remove(worker)
         if peer is not None:
-            self._let_go(peer, is_lost=is_lost)
+            self._let_go(peer, is_lost=is_lost, hold=hold)
 
     def _let_go(self, peer: Peer, *, is_lost: bool = True, hold: float = 0.0) -> None:
         self._durable.pop(peer.worker, None)

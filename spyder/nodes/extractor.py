@@ -120,6 +120,7 @@ class Extractor:
         except (MessageError, ValueError) as error:
             self._drop("page", error)
             self._board[Cell.UNREADABLE] += 1
+            self._board[Cell.BYTES] += len(frames[-1])
             return
         self._times.lap("receive")
         self._stage.take(page, body)

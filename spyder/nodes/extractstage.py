@@ -246,6 +246,7 @@ class ExtractStage:
             except BusError as error:
                 _log.error("a welcome names no address: %s", error)
                 self._welcome = None
+                self._is_open = False
                 return
         self._welcome = welcome
         self._is_open = False

@@ -108,6 +108,7 @@ class FetchStage:
         self._membership = Membership(
             spec.worker, heartbeat=self._bus.heartbeat, missed=self._bus.missed,
             master_timeout=self._bus.master_timeout, now=clock.monotonic())
+        self._predecessor = spec.predecessor  #: to be told to the first master
         self._waiting: deque[CrawlUri] = deque()
         self._fetching: dict[int, CrawlUri] = {}  #: by number of the lease
         self._handed_on: deque[HeldLease] = deque()  #: pages whose outcomes are not acknowledged, in order
@@ -154,6 +155,7 @@ class FetchStage:
         """Take leases from the socket that the welcome names; what was not begun belongs to the old session."""
         welcome = self._membership.welcome
         assert welcome is not None
+        self._predecessor = None  # a master has heard it
         self._waiting.clear()
         self._order = BatchOrder(welcome.session)
         try:
@@ -187,8 +189,9 @@ class FetchStage:
         self._port.say(Available(
             protocol=PROTOCOL_VERSION, worker=self._spec.worker, version=__version__,
             slots=self._settings.worker.slots, digests=self._digests, pids=(self._pid, self._board[Cell.PID]),
-            at=now, held=self._held(), predecessor=self._spec.predecessor))
-        return self._membership.greeting_interval(now)
+            at=now, held=self._held(), predecessor=self._predecessor))
+        interval = self._membership.greeting_interval(now)
+        return max(LOOK_INTERVAL, min(interval, self._membership.abort_at - now)) if self._fetching else interval
 
     def _send_heartbeat(self) -> None:
         welcome = self._membership.welcome
@@ -251,9 +254,9 @@ class FetchStage:
     def _fetched(self, page: Page, body: bytes) -> None:
         """A fetch ended: the page goes on, the master hears that the connection is free, the next one begins."""
         uri = page.uri
+        self._fetching.pop(uri.lease, None)
         self._port.hand_on(page, body)
         self._sent_bytes += len(body)
-        self._fetching.pop(uri.lease, None)
         if self._spec.is_careful:
             self._board.write_note(Note.FETCHER, b"")
         self._handed_on.append(HeldLease(lease=uri.lease, key=uri.key, attempt=uri.attempt, is_fetching=False))

@@ -10,6 +10,7 @@ import fcntl
 import logging
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -47,10 +48,14 @@ class Spool:
                 batches.extend(self._read(file.read()))
             except BlockingIOError:
                 file.close()
-            except (MessageError, OSError) as error:
-                _log.error("%s can't be read: %s; its pages are fetched again, it stays as *.bad", path, error)
+            except OSError as error:  # the disk: perhaps the next worker can read it
+                _log.error("%s can't be read now: %s", path, error)
                 file.close()
-                path.rename(path.with_name(f"{path.name}.bad"))
+            except MessageError as error:
+                _log.error("%s holds no outcomes: %s; its pages are fetched again, it stays as *.bad", path, error)
+                file.close()
+                with suppress(OSError):
+                    path.rename(path.with_name(f"{path.name}.bad"))
             else:
                 self._claimed.append((path, file))
         if batches:

@@ -62,7 +62,7 @@ def without(monkeypatch: pytest.MonkeyPatch, owner: type, method: str, old: str,
 
 #: What is taken out: the part of the guarantee, and the change that removes it.
 MUTATIONS = {
-    "the ACK": [(Coordinator, "beat", "acks=acks", "acks={}"),
+    "the ACK": [(Coordinator, "_beat", "acks=acks", "acks={}"),
                 (Coordinator, "_acknowledge", "self._port.say(", "str(")],
     "sending outcomes again": [(Outbox, "overdue", "return self.everything(now)", "return []")],
     "sending leases again": [
@@ -72,7 +72,7 @@ MUTATIONS = {
     "the order of outcome batches": [(Positions, "judge", "sequence > position + 1", "False")],
     "the return of a dead worker's leases": [
         (Frontier, "release", "host.offer(lease.uri)", "pass")],
-    "the return of a silent worker's leases": [(Coordinator, "beat", "self._roster.lost(now)", "()")],
+    "the return of a silent worker's leases": [(Coordinator, "_beat", "self._roster.lost(now)", "()")],
     "the check of the epoch": [
         (Membership, "_heard_heartbeat",
          "(message.master, message.epoch) != (self.welcome.master, self.welcome.epoch)", "False"),
@@ -80,7 +80,7 @@ MUTATIONS = {
          "pass")],
     "the epoch in a lease's number": [
         (LeaseTable, "__init__", "(epoch << EPOCH_SHIFT) + 1", "1"),
-        (Frontier, "_settle", "or lease.uri.key != outcome.key", "")],
+        (Frontier, "_settle", "or lease.uri.key != outcome.key or lease.worker != worker", "")],
     "the commit before the ACK": [
         (Coordinator, "turn", "self._commit()\n        self._times.lap(\"commit\")\n        self._acknowledge()",
          "self._acknowledge()\n        self._commit()")],
@@ -92,7 +92,7 @@ MUTATIONS = {
                                 "self._outbox.acknowledge(1 << 40)")],
     "the end of the right to begin": [(Membership, "may_begin", "now < self._begin_until", "True")],
     "the end of the right to go on": [(Membership, "must_abort", "now >= self.abort_at", "False")],
-    "counting with silent workers": [(Coordinator, "beat", "hold=self._patience + _ABORT_MARGIN", "hold=0.0")],
+    "counting with silent workers": [(Coordinator, "_beat", "hold=self._patience + _ABORT_MARGIN", "hold=0.0")],
     "what a worker holds when it greets": [(Coordinator, "_welcome", "greeting.held", "()")],
     "the rest of hosts after a crash": [(ActiveHosts, "load", "row.next_at < rest_until", "False")],
     "looking for forgotten leases": [(Coordinator, "_beaten", "if not message.held and", "if False and")],

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from crawlkit import Crawl, audit, pages, urls
 
 from spyder.contracts import Changes
 from spyder.errors import StoreError
 from spyder.frontier.leases import epoch_of
-from spyder.model.records import QueuedUri
+from spyder.model.records import HeldLease, QueuedUri
 from spyder.model.states import ErrorKind, LinkKind, UriState
 from spyder.stores.memory import MemoryStore
 from spyder.stores.rocksdb import RocksdbStore
@@ -546,3 +547,41 @@ def test_given_rows_of_another_project_when_crawling_then_they_are_left_alone(cl
     crawl.frontier.maintain()
     assert crawl.frontier.next_wake() is None
     assert crawl.frontier.is_idle
+
+
+# -- what comes from elsewhere
+
+
+def test_given_an_outcome_of_another_project_when_settled_then_these_books_do_not_change(clock):
+    crawl = Crawl(clock)
+    crawl.seed(A)
+    uri = crawl.one()
+    crawl.release("w")
+    foreign = msgspec.structs.replace(crawl.outcome(uri), lease=1, key=b"\x00\x07" + uri.key[2:])
+    crawl.settle(foreign)
+    assert crawl.frontier.counts["outcomes_unknown"] == 1
+    assert crawl.frontier.books.done == 0
+
+
+def test_given_another_workers_outcome_with_a_standing_lease_when_settled_then_the_lease_stands_no_more_for_its_holder(
+        clock):
+    crawl = Crawl(clock)
+    crawl.seed(A)
+    uri = crawl.one("w1")
+    crawl.ok(uri, worker="w2")
+    assert crawl.state(A) is UriState.DONE
+    assert crawl.frontier.held_by("w1") == 1, "it keeps its slot until it reports"
+    crawl.ok(uri, worker="w1")
+    assert crawl.frontier.held_by("w1") == 0
+    assert crawl.frontier.counts["outcomes_stale"] == 1
+
+
+def test_given_a_lease_of_another_frontier_when_it_is_told_then_its_number_is_not_taken_up(clock):
+    crawl = Crawl(clock)
+    crawl.seed(A, A + "2")
+    uri = crawl.one()
+    crawl.release("w")
+    strange = HeldLease(lease=uri.lease + 1, key=uri.key)
+    assert crawl.frontier.adopt("w", [strange]) == 0
+    crawl.turn()
+    assert crawl.one().lease == uri.lease + 1

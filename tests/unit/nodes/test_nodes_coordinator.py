@@ -287,3 +287,26 @@ def test_given_books_that_do_not_balance_when_they_would_be_stored_then_the_last
     assert "books don't balance" in scene.ended[0]
     assert scene.heard(Ack) == []
     assert scene.row(first).state is UriState.QUEUED
+
+
+def test_given_an_error_half_way_when_a_worker_is_buried_then_nothing_more_is_stored_and_the_crawl_ends(scene):
+    scene.join()
+    scene.master.add_seeds([A])
+    scene.master.turn()
+    scene.master.frontier.release = lambda worker, **options: 1 / 0
+    scene.master.hear(Gone(worker="w", reason="its fetcher was ended by signal 9"))
+    scene.master.turn()
+    assert scene.ended[0].startswith("task frontier failed") and scene.master.is_broken
+
+
+def test_given_low_disk_when_hosts_are_due_then_the_master_does_not_wake_up_for_them(scene):
+    wishes = []
+    scene.wake_in = wishes.append
+    scene.join()
+    scene.master.add_seeds([A])
+    scene.master.note_disk("only 1 MB is free")
+    scene.master.turn()
+    assert wishes[-1] is None
+    scene.master.note_disk("")
+    scene.master.turn()
+    assert len(scene.leased()) == 1
