@@ -102,6 +102,9 @@ def summary(report: CrawlReport) -> str:
         f"{fetches:,} fetches in {duration(elapsed)}, {fetches / elapsed:,.0f} pages/s, "
         f"{megabytes(status.counts.get('bytes', 0))}",
     ]
+    if books.quarantined:
+        lines.append(f"{books.quarantined:,} quarantined, since workers died on them: `spyder frontier dump "
+                     f"{report.directory} --state quarantined` shows which; `spyder requeue` brings them back")
     errors = _errors(status.counts)
     if errors:
         lines.append(f"errors: {_join(errors)}")

@@ -206,8 +206,8 @@ class Frontier:
         """*worker* is known to be dead, or to fetch nothing any more: stages that its connections are free."""
         self._end_silence(self._silent.take_of(worker))
 
-    def strike(self, worker: str, key: bytes, reason: str) -> UriState | None:
-        """Stage that *worker* died on the URI *key*; returns the URI's state, None when it isn't told apart or settled.
+    def strike(self, worker: str, key: bytes, reason: str) -> tuple[str, UriState] | None:
+        """Stage that *worker* died on the URI *key*; returns its URL and state, None when nothing changes.
 
         It waits for a while, so that others come first; at ``retry.quarantine_after`` workers it is set aside. That a
         worker's end is reported twice makes no difference.
@@ -223,7 +223,7 @@ class Frontier:
             self._leases.supersede(holder)
         host_row = self._uris.strike(uri, row, worker, reason)
         self._hosts.retire_if_empty(host_row)
-        return self._ledger.changes.uris[key].state
+        return uri.url, self._ledger.changes.uris[key].state
 
     def requeue(self, key: bytes) -> bool:
         """Stage that a settled URI is queued again, as if it had never been tried; False when it is not settled."""

@@ -301,9 +301,10 @@ class Coordinator:
         self._part(gone.worker)
         self.frontier.confirm_end(gone.worker)
         for key in gone.suspects:
-            state = self.frontier.strike(gone.worker, key, gone.reason)
-            if state is not None:
-                _log.error("worker %s died on %s, which is %s now: %s", gone.worker, key.hex(), state.name.lower(),
+            struck = self.frontier.strike(gone.worker, key, gone.reason)
+            if struck is not None:
+                url, state = struck
+                _log.error("worker %s died on %s, which is %s now: %s", gone.worker, url, state.name.lower(),
                            gone.reason)
         self._port.turn_soon()
 
