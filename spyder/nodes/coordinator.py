@@ -60,7 +60,7 @@ _ABORT_MARGIN = 0.5
 #: Workers that have parted and are remembered, so that old news of them is known as such.
 _BURIED = 1000
 #: Complaints that are all said; those that follow, one a second.
-_SAID_AT_ONCE = 50
+_SAID_AT_ONCE = 5
 #: Complaints that are said once each; with more, the first are forgotten.
 _COMPLAINTS = 1000
 
