@@ -69,6 +69,28 @@ class ScopeSection(Section, frozen=True):
     ] = 6000
 
 
+class RobotsSection(Section, frozen=True):
+    """What hosts and pages ask of crawlers: robots.txt (RFC 9309), and marks in pages."""
+
+    policy: Annotated[
+        Literal["obey", "ignore"], doc("obey: each host's robots.txt is fetched first and holds; ignore: nobody asks")
+    ] = "obey"
+    agent: Annotated[
+        str, doc("product token that groups are chosen by; empty: the first word of fetch.user_agent")
+    ] = ""
+    max_size: Annotated[
+        Annotated[int, Meta(ge=512_000, le=8_388_608)], doc("bytes of a robots.txt that are read; the rest is left out")
+    ] = 524_288
+    validity: Annotated[Seconds, doc("seconds after which it is fetched again")] = 86_400.0
+    max_crawl_delay: Annotated[
+        Seconds, doc("seconds; a longer Crawl-delay or Request-rate is cut to this; 0: they are ignored")
+    ] = 300.0
+    sitemaps: Annotated[bool, doc("the sitemaps that it names belong to the crawl")] = True
+    meta: Annotated[bool, doc("`nofollow` in a page's robots meta element is obeyed")] = True
+    header: Annotated[bool, doc("`nofollow` in the X-Robots-Tag header is obeyed")] = True
+    rel_nofollow: Annotated[bool, doc("links with rel=nofollow (ugc, sponsored) are not followed")] = True
+
+
 class LimitsSection(Section, frozen=True):
     """When the whole crawl ends although work is left."""
 
@@ -110,12 +132,32 @@ class PolitenessSection(Section, frozen=True):
     delay_factor: Annotated[
         Annotated[float, Meta(ge=0)], doc("times the duration of the last fetch, if that is longer")
     ] = 1.0
+    per_ip: Annotated[
+        Count, doc("connections to one IP address at the same time, whatever the hosts; at least per_host")
+    ] = 8
+    ip_delay: Annotated[
+        Seconds, doc("seconds between fetches from one IP address, whatever the hosts; never more than delay")
+    ] = 0.1
     max_delay: Annotated[Seconds, doc("seconds; what delay_factor asks for is cut to this")] = 30.0
     backoff: Annotated[
         Seconds, doc("seconds that a host rests after a first trouble (no connection, 429, 5xx ...); doubles")
     ] = 1.0
     max_backoff: Annotated[Seconds, doc("seconds that a host rests at the most")] = 300.0
     max_retry_after: Annotated[Seconds, doc("seconds; a longer Retry-After is cut to this")] = 3600.0
+    slowdown: Annotated[
+        Seconds, doc("seconds added to a host's delay at a 429 or 503; doubled by the next, halved by a good answer")
+    ] = 1.0
+    max_slowdown: Annotated[Seconds, doc("seconds added at the most")] = 60.0
+    park_after: Annotated[Count, doc("failed connections in a row after which a host is parked")] = 4
+    park_delay: Annotated[
+        Seconds, doc("seconds to the first look at a parked host; the next ones wait park_factor times longer each")
+    ] = 30.0
+    park_factor: Annotated[Annotated[float, Meta(ge=1)], doc("see park_delay")] = 4.0
+    max_park_delay: Annotated[Seconds, doc("seconds between two looks at the most")] = 86_400.0
+    park_looks: Annotated[
+        CountOrNone, doc("looks in vain after which a parked host is given up: its URIs fail unfetched; null: never")
+    ] = 3
+    given_up_for: Annotated[Seconds, doc("seconds after which a host that was given up is looked at again")] = 86_400.0
 
 
 class RetrySection(Section, frozen=True):
@@ -132,6 +174,7 @@ class RetrySection(Section, frozen=True):
             "timeout": 2,
             "reset": 3,
             "truncated": 2,
+            "proxy": 3,
             "http-429": 5,
             "http-5xx": 3,
         }
@@ -144,6 +187,7 @@ class RetrySection(Section, frozen=True):
             "timeout": 30.0,
             "reset": 5.0,
             "truncated": 5.0,
+            "proxy": 30.0,
             "http-429": 30.0,
             "http-5xx": 30.0,
             "worker-died": 5.0,
@@ -188,11 +232,43 @@ class FetchSection(Section, frozen=True):
     ] = "2"
     verify_tls: Annotated[bool, doc("certificates must be valid")] = True
     ca_file: Annotated[str | None, doc("file of certificates to trust (PEM); null: the certifi bundle")] = None
+    contact: Annotated[
+        str, doc("URL or e-mail address for complaints: part of the default user agent, and From if it is an address")
+    ] = ""
     accept: Annotated[str, doc("the Accept header")] = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
     accept_language: Annotated[str, doc("the Accept-Language header; empty: none")] = "en,*;q=0.5"
     buffer_size: Annotated[
         Bytes, doc("bytes of pages that may wait between fetcher and extractor before no more is fetched")
     ] = 67_108_864
+
+
+class DnsSection(Section, frozen=True):
+    """Names to addresses."""
+
+    hosts: Annotated[dict[str, str], doc("static mappings, before /etc/hosts and DNS: name to IP address")] = (
+        msgspec.field(default_factory=dict)
+    )
+    servers: Annotated[tuple[str, ...], doc("IP addresses (with :port) of resolvers; empty: the system's")] = ()
+    timeout: Annotated[Annotated[float, Meta(gt=0)], doc("seconds for one look-up in all")] = 10.0
+    min_ttl: Annotated[Seconds, doc("seconds that an answer holds at the least")] = 60.0
+    max_ttl: Annotated[Seconds, doc("seconds that an answer holds at the most")] = 86_400.0
+    negative_ttl: Annotated[Seconds, doc("seconds that the answer that there is no address holds")] = 60.0
+    cache: Annotated[Count, doc("names that a worker remembers")] = 10_000
+
+
+class GuardSection(Section, frozen=True):
+    """Which addresses may be connected to: by default only public ones."""
+
+    policy: Annotated[
+        Literal["public", "off"], doc("public: addresses that are not public are refused; off: any is good")
+    ] = "public"
+    allow_private: Annotated[
+        tuple[str, ...], doc("networks that are allowed nevertheless, such as 10.0.0.0/8 or 127.0.0.1:8000")
+    ] = ()
+
+
+class TrapsSection(Section, frozen=True):
+    """Limits against hosts that go on for ever."""
 
 
 class ExtractSection(Section, frozen=True):
@@ -322,11 +398,15 @@ class Settings(Section, frozen=True):
 
     project: ProjectSection = ProjectSection()
     scope: ScopeSection = ScopeSection()
+    robots: RobotsSection = RobotsSection()
+    traps: TrapsSection = TrapsSection()
     limits: LimitsSection = LimitsSection()
     frontier: FrontierSection = FrontierSection()
     politeness: PolitenessSection = PolitenessSection()
     retry: RetrySection = msgspec.field(default_factory=RetrySection)
     fetch: FetchSection = FetchSection()
+    dns: DnsSection = msgspec.field(default_factory=DnsSection)
+    guard: GuardSection = GuardSection()
     extract: ExtractSection = ExtractSection()
     processors: tuple[ProcessorSection, ...] = ()
     output: OutputSection = OutputSection()
@@ -353,7 +433,7 @@ class Settings(Section, frozen=True):
 
 
 #: Sections on which master and workers must agree; the handshake compares a digest of each.
-SHARED_SECTIONS = ("project", "scope", "frontier", "retry", "extract")
+SHARED_SECTIONS = ("project", "scope", "robots", "traps", "frontier", "retry", "guard", "extract")
 
 
 def load(

@@ -23,7 +23,7 @@ from spyder.model.limits import (
 from spyder.model.records import CrawlUri, FetchNotice, HeldLease, Key, Outcome, Record
 
 #: Raised with every change that an older peer would misread; the handshake compares it.
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 3
 
 Slots = Annotated[int, Meta(ge=0, le=MAX_LEASES)]  #: leases that a worker can hold
 Pids = Annotated[tuple[Natural, ...], Meta(max_length=16)]

@@ -7,13 +7,27 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from spyder.model.limits import MAX_LINKS, MAX_REDIRECTS, LeaseNumber, Line, Name, Natural, Seconds, UrlText
-from spyder.model.states import ErrorKind, LinkKind, UriState
+from spyder.model.limits import (
+    MAX_LINKS,
+    MAX_REDIRECTS,
+    MAX_RULES,
+    MAX_SITEMAPS,
+    MAX_VALIDATORS,
+    LeaseNumber,
+    Line,
+    Name,
+    Natural,
+    Seconds,
+    UrlText,
+)
+from spyder.model.states import ErrorKind, LinkKind, Purpose, UriState
 from spyder.model.url import KEY_BYTES
 
 Headers = tuple[tuple[str, str], ...]  #: response header fields in order, names in lower case
 Key = Annotated[bytes, Meta(min_length=KEY_BYTES, max_length=KEY_BYTES)]  #: identity of a URI
 Chain = Annotated[tuple[UrlText, ...], Meta(max_length=MAX_REDIRECTS)]  #: of redirects
+#: What tells whether a resource has changed (RFC 9110, section 8.8): the ETag, a newline, and the Last-Modified date.
+Validators = Annotated[str, Meta(max_length=MAX_VALIDATORS)]
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
@@ -37,6 +51,8 @@ class QueuedUri(Record, frozen=True, kw_only=True):
     redirects: tuple[str, ...] = ()  #: the chain of URLs that redirected here, oldest first
     is_seed: bool = False  #: a seed, or what a seed redirected to
     strikes: int = 0  #: workers that died on it
+    embeds: int = 0  #: transclusion hops, see :class:`CrawlUri`
+    validators: str = ""  #: of the copy that was fetched before, when there is one
 
 
 class UriRow(Record, frozen=True, kw_only=True):
@@ -53,6 +69,7 @@ class UriRow(Record, frozen=True, kw_only=True):
     referrer: str = ""
     worker: str = ""  #: identity of the worker that brought the last outcome, or died on it
     strikes: int = 0  #: workers that died on it
+    validators: str = ""  #: ETag and Last-Modified of the copy that was fetched last, see :data:`Validators`
 
 
 class HostRow(OwnedRecord, kw_only=True):
@@ -69,6 +86,13 @@ class HostRow(OwnedRecord, kw_only=True):
     in_scope: bool = False  #: a seed's host
     last_error: str = ""  #: kind of the last host trouble
     spent: int = 0  #: of the budget of its activation
+    address: str = ""  #: IP address of its name, empty while it is not known or not needed
+    address_until: float = 0.0  #: wall time until which the address holds
+    crawl_delay: float = 0.0  #: seconds that its robots.txt asks for between fetches
+    slowdown: float = 0.0  #: seconds that are added to its delay, since it answered 429 or 503
+    given_up_until: float = 0.0  #: wall time until which its URIs fail unfetched: nothing answers there
+    known: int = 0  #: URIs ever added to it
+    repeats: int = 0  #: pages in a row that were near-duplicates of others of the host
 
 
 class Books(OwnedRecord, kw_only=True):
@@ -105,6 +129,10 @@ class CrawlUri(Record, frozen=True, kw_only=True):
     referrer: UrlText = ""
     redirects: Chain = ()
     is_seed: bool = False
+    purpose: Purpose = Purpose.PAGE
+    address: Name = ""  #: IP address to connect to, looked up before; empty: look the name up
+    validators: Validators = ""  #: of the copy that was fetched before, see :class:`UriRow`
+    embeds: Natural = 0  #: transclusion hops: of the last links on the way here, how many in a row embed
 
 
 class Failure(Record, frozen=True, kw_only=True):
@@ -127,6 +155,17 @@ class Page(Record, frozen=True, kw_only=True):
     wire_size: Natural = 0  #: bytes of the body as sent
     ip: Name = ""  #: the server's address
     http_version: Name = ""  #: "1.0", "1.1", "2" or "3"
+    address_ttl: Seconds = 0.0  #: of a look-up: seconds that the address in ``ip`` holds
+
+
+class RobotsRules(Record, frozen=True, kw_only=True):
+    """What a robots.txt says to us: of all groups only the one that is ours (RFC 9309, section 2.2)."""
+
+    #: Paths that are allowed and disallowed, with ``*`` and ``$``, percent-encoded alike.
+    allow: Annotated[tuple[UrlText, ...], Meta(max_length=MAX_RULES)] = ()
+    disallow: Annotated[tuple[UrlText, ...], Meta(max_length=MAX_RULES)] = ()
+    crawl_delay: Seconds = 0.0  #: seconds between fetches, of Crawl-delay and Request-rate the longer; 0 when neither
+    sitemaps: Annotated[tuple[UrlText, ...], Meta(max_length=MAX_SITEMAPS)] = ()
 
 
 class Link(Record, frozen=True, kw_only=True):
@@ -138,6 +177,14 @@ class Link(Record, frozen=True, kw_only=True):
     url: str
     key: bytes
     kind: LinkKind = LinkKind.NAVIGATION
+
+
+class Hint(Record, frozen=True, kw_only=True):
+    """What a sitemap or a feed says of a link."""
+
+    index: Natural  #: of the link in its outcome
+    priority: Annotated[int, Meta(ge=-128, le=127)] = 0  #: higher first; a sitemap's 0.5 is 0
+    modified: Seconds = 0.0  #: wall time of its last change, 0 when nobody says
 
 
 class Outcome(Record, frozen=True, kw_only=True):
@@ -152,6 +199,12 @@ class Outcome(Record, frozen=True, kw_only=True):
     size: Natural = 0  #: bytes of the decoded body
     links: Annotated[tuple[Link, ...], Meta(max_length=MAX_LINKS)] = ()
     attempt: Natural = 0  #: of the lease: an outcome of an attempt that has ended before counts no more
+    ip: Name = ""  #: address that was connected to, or looked up
+    address_ttl: Seconds = 0.0  #: of a look-up: seconds that the address holds
+    robots: RobotsRules | None = None  #: of a robots.txt that could be read
+    validators: Validators = ""  #: of the copy that was fetched
+    hints: Annotated[tuple[Hint, ...], Meta(max_length=MAX_LINKS)] = ()  #: about some of the links
+    is_repeat: bool = False  #: the page is a near-duplicate of another one of its host
 
 
 class HeldLease(Record, frozen=True, kw_only=True):
@@ -197,3 +250,7 @@ class PageRecord(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     title: str = ""
     links: int = 0  #: distinct links on the page
     data: dict[str, Any] = msgspec.field(default_factory=dict)  #: what processors added
+    limits: tuple[str, ...] = ()  #: settings whose limit cut something off that is not an error, such as links
+    marks: tuple[str, ...] = ()  #: what the page asks of its readers: ``noindex``, ``nofollow``, ``noarchive`` ...
+    near_duplicate_of: str = ""  #: URL of a page of the same host with nearly the same text
+    fingerprint: str = ""  #: of the text, 16 hexadecimal digits: near-duplicates differ in few bits

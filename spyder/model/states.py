@@ -43,11 +43,24 @@ class ErrorKind(StrEnum):
     PROCESSOR = "processor"  #: a user's processor raised
     PROCESSOR_TIMEOUT = "processor-timeout"  #: a user's processor took too long
     WORKER_DIED = "worker-died"  #: a worker died, hung or ran out of memory on it
+    PROXY = "proxy"  #: no proxy of the settings works
+    ADDRESS = "address"  #: the guard refused the address that was about to be connected to
+    ROBOTS = "robots"  #: the host's robots.txt forbids it
+    ROBOTS_UNREACHABLE = "robots-unreachable"  #: the host's robots.txt can't be had: nothing is allowed then
+    SCOPE = "scope"  #: a rule of the scope, after it was queued
+    TRAP = "trap"  #: a rule against traps
+    CONTENT_TYPE = "content-type"  #: the media type is not wanted
+    LANGUAGE = "language"  #: the language is not wanted
 
     @property
     def is_host_trouble(self) -> bool:
         """True when the whole host is in trouble, so that its other URIs should wait too."""
         return self in _HOST_TROUBLE
+
+    @property
+    def is_exclusion(self) -> bool:
+        """True when a rule refused the URI: it is excluded, and has not failed."""
+        return self in _EXCLUSIONS
 
     @property
     def is_transient(self) -> bool:
@@ -57,7 +70,17 @@ class ErrorKind(StrEnum):
 
 _HOST_TROUBLE = frozenset({ErrorKind.DNS, ErrorKind.CONNECT, ErrorKind.TLS, ErrorKind.TIMEOUT, ErrorKind.RESET,
                            ErrorKind.HTTP_429, ErrorKind.HTTP_5XX})
-_TRANSIENT = _HOST_TROUBLE | {ErrorKind.TRUNCATED}
+_TRANSIENT = _HOST_TROUBLE | {ErrorKind.TRUNCATED, ErrorKind.PROXY}
+_EXCLUSIONS = frozenset({ErrorKind.ADDRESS, ErrorKind.ROBOTS, ErrorKind.ROBOTS_UNREACHABLE, ErrorKind.SCOPE,
+                         ErrorKind.TRAP, ErrorKind.CONTENT_TYPE, ErrorKind.LANGUAGE})
+
+
+class Purpose(IntEnum):
+    """What a lease is for: pages, or what a host must tell before any page of it may be fetched."""
+
+    PAGE = 1  #: a URI of the crawl
+    ROBOTS = 2  #: the robots.txt of an origin, or where it redirects to
+    ADDRESS = 3  #: the address of a host's name; nothing is connected to
 
 
 class LinkKind(IntEnum):
@@ -68,6 +91,8 @@ class LinkKind(IntEnum):
     REFRESH = 3  #: meta refresh, HTTP Refresh
     EMBED = 4  #: images, styles, scripts
     MANUAL = 5  #: added by a user's processor
+    SITEMAP = 6  #: a sitemap that robots.txt or another sitemap names
+    LISTED = 7  #: a page that a sitemap or a feed lists
 
 
 class ExitCode(IntEnum):

@@ -76,3 +76,12 @@ def test_given_a_module_when_read_then_it_never_pickles_nor_evaluates(path):
     assert not names & {"pickle", "marshal", "shelve", "dill"}
     assert [node.lineno for node in ast.walk(tree(path)) if isinstance(node, ast.Call)
             and isinstance(node.func, ast.Name) and node.func.id in {"eval", "exec"}] == []
+
+
+def test_given_the_files_of_the_repository_when_searched_then_none_has_marks_of_a_merge():
+    root = PACKAGE.parent
+    pages = [path for folder in ("docs", "settings") for path in (root / folder).rglob("*.*")]
+    texts = [*MODULES, *pages, *root.glob("*.md"), *root.glob("*.toml")]
+    marks = ("<" * 7 + " ", ">" * 7 + " ")
+    assert [path.name for path in texts if any(
+        line.startswith(marks) for line in path.read_text(encoding="utf-8").splitlines())] == []
