@@ -23,6 +23,7 @@ from msgspec import Meta
 
 from spyder.errors import SettingsError
 from spyder.model.limits import MAX_LEASES, MAX_LINKS, MAX_REDIRECTS, MAX_URL, MAX_WORKERS, MIN_MESSAGE
+from spyder.model.robots import product_token
 from spyder.model.states import ErrorKind
 
 #: A variable SPYDER_SECTION__KEY sets ``section.key``; its value is read as YAML.
@@ -207,9 +208,9 @@ class RetrySection(Section, frozen=True):
 class FetchSection(Section, frozen=True):
     """The HTTP client of a worker."""
 
-    user_agent: Annotated[str, doc("who we are: a name, a version and an address for complaints")] = (
-        "Spyder/0.1 (+https://spyder.invalid/)"
-    )
+    user_agent: Annotated[
+        str, doc("who we are: a name, a version and an address for complaints; empty: Spyder, our version, and contact")
+    ] = ""
     connections: Annotated[Count, doc("connections of one worker at the same time, to all hosts")] = 32
     connect_timeout: Annotated[Seconds, doc("seconds to a connection, TLS included")] = 10.0
     first_byte_timeout: Annotated[Seconds, doc("seconds from the request to the first byte of the answer")] = 30.0
@@ -474,6 +475,8 @@ def _shared(settings: Settings, name: str) -> Any:
             return section.name
         case FrontierSection():
             return [section.canonical, section.assignment]
+        case RobotsSection():
+            return [section, product_token(settings.fetch.user_agent)]
         case ExtractSection():
             return [section.max_parse_size, section.content_types]
         case _:
