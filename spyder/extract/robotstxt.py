@@ -20,8 +20,8 @@ _KEYS: Final = {
     "sitemap": "sitemap", "crawldelay": "delay", "requestrate": "rate",
 }
 _FILLERS: Final = str.maketrans("", "", " \t-_")
-#: White space around keys and values, as bytes read as Latin-1 (NBSP as UTF-8 included), and quite common: NUL.
-_BLANK: Final = " \t\v\f\0\xa0"
+#: What may stand around keys and values.
+_BLANK: Final = " \t\v\f\0"
 
 #: A line whose colon was forgotten.
 _NO_COLON: Final = re.compile(
@@ -96,25 +96,26 @@ class _Reader:
             if match is None:
                 return
             key, value = match[1], match[2]
+        value = value.strip(_BLANK)
         match _KEYS.get(key.translate(_FILLERS).lower()):
             case "agent":
-                self._take_agent(value.strip(_BLANK))
+                self._take_agent(value)
             case "allow":
                 self._has_rules = True
                 for group in self._named:
-                    _add_path(group.allow, value.strip(_BLANK))
-                    _add_path(group.allow, _folder_of_index(value.strip(_BLANK)))
+                    _add_path(group.allow, value)
+                    _add_path(group.allow, _folder_of_index(value))
             case "disallow":
                 self._has_rules = True
                 for group in self._named:
-                    _add_path(group.disallow, value.strip(_BLANK))
+                    _add_path(group.disallow, value)
             case "sitemap":
                 if len(self.sitemaps) < MAX_SITEMAPS:
-                    self.sitemaps[value.strip(_BLANK)] = None
+                    self.sitemaps[value] = None
             case "delay":
-                self._take_delay(_seconds(value.strip(_BLANK)))
+                self._take_delay(_seconds(value))
             case "rate":
-                self._take_delay(_seconds_of_rate(value.strip(_BLANK)))
+                self._take_delay(_seconds_of_rate(value))
             case _:
                 pass
 
@@ -141,7 +142,7 @@ class _Reader:
 def _add_path(paths: dict[str, None], path: str) -> None:
     """Keep a path; an empty one says nothing. What is longer than any URL is cut."""
     if path and len(paths) < MAX_RULES:
-        paths[normal_pattern(path)[:MAX_URL]] = None
+        paths[normal_pattern(path[:MAX_URL])[:MAX_URL]] = None
 
 
 def _folder_of_index(path: str) -> str:

@@ -1,6 +1,7 @@
 """Other projects' cases against Spyder; they lie beside the checkout and are skipped where they do not."""
 
 import base64
+import gzip
 import importlib.util
 import json
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from spyder.errors import UrlError
 from spyder.extract.charset import encoding_of_label
+from spyder.model.robots import RobotsVerdict, robots_verdict
 from spyder.model.url import parse
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,6 +23,7 @@ _spec.loader.exec_module(adapter)
 
 OLD_IDNA = "the URL library's tables of international names are older than the case"
 NO_UTF_32 = "UTF-32 is no encoding of the web: a browser reads its mark as UTF-16's, its label as none"
+ROBOTS_TXT = "robots.txt itself is always allowed: RFC 9309, section 2.2.2"
 ITSELF = "a mere fragment leads to the page itself, which is fetched already"
 
 #: Cases that Spyder answers otherwise on purpose, or can't answer yet; the reason beside each.
@@ -29,6 +32,8 @@ EXPLAINED = {
     "cs-154": "WHATWG has one big5, with the Hong Kong characters in it",
     "cs-180": NO_UTF_32, "cs-181": NO_UTF_32, "cs-186": NO_UTF_32,
     "cs-184": "the label utf-16 means little-endian, whatever the bytes look like",
+    "robots-0216": ROBOTS_TXT, "robots-0222": ROBOTS_TXT,
+    **dict.fromkeys(["rs-30", "rs-31"], "401 and 403 allow all: RFC 9309, section 2.3.1.3"),
     "link-0171": ITSELF, "link-0179": ITSELF,
     **dict.fromkeys(["url-0185", "url-0186", "url-0187", "url-0188", "url-0189", "url-0479", "url-0481", "url-0488",
                      "url-0490", "url-0526", "url-0541", "url-0542", "url-0543", "url-0548", "url-0552"], OLD_IDNA),
@@ -36,13 +41,13 @@ EXPLAINED = {
 
 
 def rows(name):
-    with (CASES / name).open(encoding="utf-8") as lines:
+    with (gzip.open if name.endswith(".gz") else open)(CASES / name, "rt", encoding="utf-8") as lines:
         return [json.loads(line) for line in lines]
 
 
-def body_of(row):
-    return base64.b64decode(row["html_b64"]) if row.get("html_b64") is not None else row["html"].encode(
-        "utf-8", "surrogatepass")
+def body_of(row, key="html"):
+    given = row.get(f"{key}_b64")
+    return base64.b64decode(given) if given is not None else row[key].encode("utf-8", "surrogatepass")
 
 
 def same_encoding(one, other):
@@ -62,6 +67,45 @@ def normal(url):
 
 def assert_only_explained(failures):
     assert [failure for failure in failures if failure[0] not in EXPLAINED] == []
+
+
+def test_robots_txt_allows_what_independent_parsers_say():
+    failures = []
+    for row in rows("robots.jsonl"):
+        got = adapter.robots_allowed(body_of(row, "robots_txt"), row["user_agent"], row["url"])
+        if row["grade"] in {"must", "should"} and got != row["allowed"]:
+            failures.append((row["id"], row["user_agent"], row["url"], row["allowed"], got))
+    assert_only_explained(failures)
+
+
+def test_robots_txt_of_real_sites_allows_what_independent_parsers_say():
+    failures = []
+    for row in rows("robots_real.jsonl.gz"):
+        for agent, url, expected in row["cases"]:
+            if adapter.robots_allowed(row["robots_txt"].encode(), agent, url) != expected:
+                failures.append((row["host"], agent, url, expected))
+    assert failures == []
+
+
+def test_delays_and_sitemaps_of_robots_txt_are_read():
+    failures = []
+    for row in rows("robots_extract.jsonl"):
+        agent, expected = row["user_agent"], row["expected"]
+        kind = "crawl_delay" if row["kind"] == "request_rate" else row["kind"]
+        got = adapter.robots_extract(body_of(row, "robots_txt"), " ".join(agent) if isinstance(agent, list) else agent,
+                                     kind, row.get("robots_url") or "http://domain.com/robots.txt")
+        if row["kind"] == "request_rate" and expected is not None:
+            expected = expected[1] / expected[0]
+        if isinstance(agent, str | None) and got != expected:
+            failures.append((row["id"], row["kind"], expected, got))
+    assert_only_explained(failures)
+
+
+def test_statuses_of_robots_txt_mean_what_the_standard_says():
+    meaning = {"allow_all": {RobotsVerdict.ALLOW}, "error": {RobotsVerdict.HOLD},
+               "disallow_all_defer": {RobotsVerdict.HOLD, RobotsVerdict.REDIRECT}}  # a redirect that leads nowhere
+    assert_only_explained([(row["id"], row["status"], row["expected"]) for row in rows("robots_status.jsonl")
+                           if robots_verdict(row["status"]) not in meaning.get(row["expected"], ())])
 
 
 def test_urls_resolve_as_in_browsers():
