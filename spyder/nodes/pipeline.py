@@ -13,6 +13,7 @@ import msgspec
 
 from spyder.extract.headers import content_type_of, field, header_links
 from spyder.extract.html import read_html
+from spyder.extract.robotsmarks import NOFOLLOW, header_directives
 from spyder.extract.robotstxt import parse_robots
 from spyder.fetch.identity import robots_agent
 from spyder.fetch.retry_after import retry_after_seconds
@@ -145,6 +146,7 @@ class Pipeline:
         view, failure = None, page.failure
         if failure is None:
             view = self._read(page, body)
+            self._heed(page, view)
             self._times.lap("extract")
             if 300 <= page.status < 400 and len(page.uri.redirects) >= self._settings.fetch.max_redirects and any(
                     kind is LinkKind.REDIRECT for kind in view.found.values()):
@@ -171,6 +173,14 @@ class Pipeline:
             title, charset = found.title, found.charset
             links = {**links, **found.links} if links else found.links
         return FetchedPage(page, body, content_type=media_type, charset=charset, title=title, links=links)
+
+    def _heed(self, page: Page, view: FetchedPage) -> None:
+        """Add the header's marks to those of meta elements; where either says nofollow, keep redirects alone."""
+        settings, marks = self._settings.robots, header_directives(page.headers, self._agent)
+        if (settings.header and NOFOLLOW in marks) or (settings.meta and NOFOLLOW in view.marks):
+            view.found = {href: kind for href, kind in view.found.items() if kind is LinkKind.REDIRECT}
+        if marks:
+            view.marks = tuple(sorted(marks.union(view.marks)))
 
     def _result(self, page: Page, body: bytes, failure: Failure | None, view: FetchedPage | None) -> Processed:
         uri = page.uri
@@ -224,7 +234,8 @@ class Pipeline:
             http_version=page.http_version, content_type=view.content_type if view else "",
             charset=view.charset if view else "", wire_size=page.wire_size, size=len(body),
             digest=_digest(body) if body else "", title=view.title if view else "",
-            links=len(view.found) if view else 0, data=dict(view.data) if view else {})
+            links=len(view.found) if view else 0, data=dict(view.data) if view else {},
+            marks=view.marks if view else ())
 
 
 def _that_fit(links: list[Link], url: str) -> list[Link]:

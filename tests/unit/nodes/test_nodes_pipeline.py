@@ -413,6 +413,22 @@ def test_given_what_is_parsed_at_most_when_a_page_is_longer_then_its_end_is_igno
     assert hrefs(Worker(extract=ExtractSection(max_parse_size=1000))(body)) == ["http://a.example/near"]
 
 
+# -- marks
+
+
+def test_given_a_header_that_asks_for_it_when_processed_then_the_marks_are_in_the_record_and_no_link_is_followed():
+    header = (("x-robots-tag", "noarchive, none"), ("x-robots-tag", "other: nosnippet"))
+    done = Worker()(headers=header)
+    assert (done.record.marks, hrefs(done)) == (("noarchive", "nofollow", "noindex"), [])
+    assert hrefs(Worker()(headers=(*header, ("location", "/to")), status=301)) == ["http://a.example/to"]
+    assert len(hrefs(Worker()(headers=(("x-robots-tag", "noindex, other: nofollow"),)))) == 3
+
+
+def test_given_that_headers_are_not_heeded_when_processed_then_links_are_followed_and_marked_all_the_same():
+    done = Worker(robots=RobotsSection(header=False))(headers=(("x-robots-tag", "spyder: nofollow"),))
+    assert (done.record.marks, len(hrefs(done))) == (("nofollow",), 3)
+
+
 # -- what a host must tell before its pages are fetched
 
 
