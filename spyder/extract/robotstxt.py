@@ -40,8 +40,8 @@ def parse_robots(body: bytes, agent: str, *, max_size: int, max_crawl_delay: flo
 
     The groups of *agent* count, merged, and those for ``*`` only when there is none (RFC 9309, section 2.2.1). Lines
     that are no rules don't end a group (section 2.2.4). Of *body* at most *max_size* bytes are read, and no line in
-    part. Delays are in seconds, at most *max_crawl_delay*; 0 ignores them. Sitemaps are resolved against *url*, from
-    which the file came.
+    part: one that is just as long is taken for the beginning of a longer one. Delays are in seconds, at most
+    *max_crawl_delay*; 0 ignores them. Sitemaps are resolved against *url*, from which the file came.
     """
     ours, others = _Group(), _Group()
     reader = _Reader(agent.lower(), ours, others)
@@ -55,7 +55,7 @@ def parse_robots(body: bytes, agent: str, *, max_size: int, max_crawl_delay: flo
 
 def _text(body: bytes, max_size: int) -> str:
     """The bytes that count, read as Latin-1, so that each character is one of them."""
-    if len(body) > max_size:
+    if len(body) >= max_size:  # just as long: it may have been cut before it came here
         end = max(body.rfind(b"\n", 0, max_size + 1), body.rfind(b"\r", 0, max_size + 1))
         body = body[: max(end, 0)]
     for mark, encoding in _MARKS:

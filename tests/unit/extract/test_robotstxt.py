@@ -105,7 +105,9 @@ def test_given_a_file_of_500_kib_when_read_then_its_last_line_counts():
 
 @pytest.mark.parametrize(("size", "disallow"), [(31, ("/a",)), (32, ("/a",)), (40, ("/a",)), (43, ("/a", "/b/c/d"))])
 def test_given_a_file_that_is_too_long_when_read_then_the_line_that_is_cut_is_left_out(size, disallow):
-    assert read("User-agent: *\nDisallow: /a\nDisallow: /b/c/d\nAllow: /", max_size=size).disallow == disallow
+    text = "User-agent: *\nDisallow: /a\nDisallow: /b/c/d\nAllow: /"
+    assert read(text, max_size=size).disallow == disallow
+    assert read(text[:size] if size < 43 else text, max_size=size).disallow == disallow
 
 
 def test_given_more_than_is_kept_when_read_then_the_record_is_one_that_may_travel():
