@@ -16,6 +16,7 @@ from spyder.errors import SettingsError
 from spyder.fetch.body import ACCEPT_ENCODING, BodyError, BodyReader, content_codings
 from spyder.fetch.failures import NO_ANSWER, curl_failure, judge, one_line
 from spyder.fetch.head import HeadError, HeadReader
+from spyder.fetch.identity import identity
 from spyder.fetch.poll import new_poller
 from spyder.model.clock import Clock
 from spyder.model.records import CrawlUri, Failure, Headers, Page
@@ -171,6 +172,9 @@ def _new_handle(settings: FetchSection) -> pycurl.Curl:
     fields = [f"Accept: {settings.accept}", f"Accept-Encoding: {ACCEPT_ENCODING}"]
     if settings.accept_language:
         fields.append(f"Accept-Language: {settings.accept_language}")
+    user_agent, sender = identity(settings)
+    if sender:
+        fields.append(f"From: {sender}")
     options = {
         pycurl.NOSIGNAL: 1,
         pycurl.PROTOCOLS: pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS,
@@ -180,7 +184,7 @@ def _new_handle(settings: FetchSection) -> pycurl.Curl:
         pycurl.HTTP09_ALLOWED: 0,
         pycurl.HTTP_VERSION: _HTTP_VERSIONS[settings.http_version],
         pycurl.HTTPHEADER: fields,
-        pycurl.USERAGENT: settings.user_agent,
+        pycurl.USERAGENT: user_agent,
         pycurl.BUFFERSIZE: _RECEIVE_BUFFER,
         pycurl.MAXFILESIZE_LARGE: settings.max_wire_size,
         pycurl.CONNECTTIMEOUT_MS: _milliseconds(settings.connect_timeout),
