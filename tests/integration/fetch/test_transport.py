@@ -87,7 +87,8 @@ def test_answers(fetch, reply, body):
 @pytest.mark.parametrize("run", ["asyncio"], indirect=True)
 @pytest.mark.parametrize(("status", "kind"), [
     (200, None), (203, None), (301, None), (304, None), (400, ErrorKind.HTTP_4XX), (404, ErrorKind.HTTP_4XX),
-    (429, ErrorKind.HTTP_429), (500, ErrorKind.HTTP_5XX), (503, ErrorKind.HTTP_5XX), (600, ErrorKind.PROTOCOL),
+    (429, ErrorKind.HTTP_429), (408, ErrorKind.HTTP_408),
+    (500, ErrorKind.HTTP_500), (501, ErrorKind.HTTP_501), (503, ErrorKind.HTTP_5XX), (600, ErrorKind.PROTOCOL),
     (999, ErrorKind.PROTOCOL),
 ])
 def test_statuses(fetch, status, kind):
