@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import msgspec
 
 from spyder.errors import SettingsError
-from spyder.fetch.target import HostPattern, Target
+from spyder.fetch.parts import HostPattern, UrlParts
 from spyder.settings import AuthSection
 
 _MAX_CHALLENGE = 8_192  #: characters of a WWW-Authenticate field that are read
@@ -116,7 +116,7 @@ class Accounts:
     def __bool__(self) -> bool:
         return bool(self._accounts)
 
-    def find(self, target: Target) -> Account | None:
+    def find(self, target: UrlParts) -> Account | None:
         """The account for *target*, the first one that is named for it."""
         return next((account for pattern, account in self._accounts.get(target.host, ()) if pattern.matches(target)),
                     None)

@@ -7,13 +7,13 @@ and has no "other site" from which a request could come.
 from __future__ import annotations
 
 import re
-from calendar import timegm
+from calendar import monthrange, timegm
 from collections.abc import Iterable
 from typing import Literal
 
 import msgspec
 
-from spyder.fetch.target import Target
+from spyder.fetch.parts import UrlParts
 from spyder.model.domain import is_public_suffix, registered_domain
 
 _MAX_ATTRIBUTE = 1024  #: octets of an attribute's value (section 5.6)
@@ -67,7 +67,7 @@ class CookieJar:
     def __len__(self) -> int:
         return self._count
 
-    def field(self, target: Target, now: float) -> str:
+    def field(self, target: UrlParts, now: float) -> str:
         """The value of the Cookie field for a request to *target* at *now* (wall time, seconds); empty when none."""
         site = self._sites.get(self._site_of(target.host))
         if not site:
@@ -85,7 +85,7 @@ class CookieJar:
             pairs.append(pair)
         return "; ".join(pairs)
 
-    def take(self, target: Target, values: Iterable[str], now: float) -> str:
+    def take(self, target: UrlParts, values: Iterable[str], now: float) -> str:
         """Keep the cookies of an answer from *target*: *values* of its Set-Cookie fields, decoded as Latin-1.
 
         Returns the setting whose limit something was dropped for, or an empty string.
@@ -108,7 +108,7 @@ class CookieJar:
                 limit = self._keep(target.host, cookie, now, is_secure=target.is_secure) or limit
         return limit
 
-    def _new(self, name: str, value: str, rest: str, target: Target, now: float) -> _Cookie | None:
+    def _new(self, name: str, value: str, rest: str, target: UrlParts, now: float) -> _Cookie | None:
         """The cookie that a field makes (sections 5.6 and 5.7); None when it must be ignored."""
         attributes = _attributes(rest)
         domain = attributes.get("domain", "").removeprefix(".").lower()
@@ -211,13 +211,12 @@ def cookie_date(text: str) -> float | None:
             year += 1900 if 70 <= year <= 99 else 2000 if year <= 69 else 0
     if time is None or day is None or month is None or year is None:
         return None
-    if not (1 <= day <= 31 and year >= 1601 and time[0] <= 23 and time[1] <= 59 and time[2] <= 59):
+    if not (day and year >= 1601 and time[0] <= 23 and time[1] <= 59 and time[2] <= 59):
         return None
-    at = timegm((year, month, 1, *time)) + (day - 1) * 86_400
-    return float(at) if timegm((year + month // 12, month % 12 + 1, 1, 0, 0, 0)) > at else None  # no 31st of June
+    return float(timegm((year, month, day, *time))) if day <= monthrange(year, month)[1] else None
 
 
-def _is_for(cookie: _Cookie, target: Target, path: str) -> bool:
+def _is_for(cookie: _Cookie, target: UrlParts, path: str) -> bool:
     if cookie.is_secure and not target.is_secure:
         return False
     if cookie.is_host_only:

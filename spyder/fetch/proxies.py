@@ -12,13 +12,16 @@ import msgspec
 
 from spyder.errors import SettingsError, UrlError
 from spyder.fetch.auth import expand
-from spyder.fetch.target import Target, target_of, user_and_password
+from spyder.fetch.parts import UrlParts, parts_of, user_and_password
 from spyder.model.url import parse
 
 _log = logging.getLogger(__name__)
 
 #: Schemes of proxies and their usual ports.
 _PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
+
+
+_MAX_DOUBTS = 5  #: fetches in a row without an answer after which a proxy rests
 
 
 class Proxy(msgspec.Struct, kw_only=True, eq=False):
@@ -31,6 +34,7 @@ class Proxy(msgspec.Struct, kw_only=True, eq=False):
     rests_until: float = 0.0  #: monotonic, seconds
     fetches: int = 0  #: that went through it and got an answer
     failures: int = 0  #: that it failed
+    doubts: int = 0  #: fetches in a row that brought nothing, by whose fault is not known
 
     @property
     def is_socks(self) -> bool:
@@ -68,11 +72,11 @@ class ProxyPool:
         """All of them, in the order of the settings."""
         return self._proxies
 
-    def is_direct(self, target: Target) -> bool:
+    def is_direct(self, target: UrlParts) -> bool:
         """True when *target* is fetched without a proxy."""
         return not self._proxies or self._direct.matches(target.host)
 
-    def pick(self, target: Target, now: float, *, but: Collection[Proxy] = ()) -> Proxy | None:
+    def pick(self, target: UrlParts, now: float, *, but: Collection[Proxy] = ()) -> Proxy | None:
         """A proxy that works as far as known at *now* (monotonic, seconds), none of *but*; None when all rest."""
         able = [proxy for proxy in self._proxies if proxy.rests_until <= now and proxy not in but]
         if not able:
@@ -85,6 +89,7 @@ class ProxyPool:
     def worked(self, proxy: Proxy) -> None:
         """*proxy* brought an answer."""
         proxy.fetches += 1
+        proxy.doubts = 0
         if proxy.errors:
             _log.info("proxy %s works again", proxy.url)
             proxy.errors, proxy.rests_until = 0, 0.0
@@ -92,12 +97,20 @@ class ProxyPool:
     def failed(self, proxy: Proxy, reason: str, now: float) -> None:
         """*proxy* failed by itself: it rests from *now* on, and is tried by one fetch afterwards."""
         proxy.failures += 1
+        proxy.doubts = 0
         if proxy.rests_until > now:  # of several fetches at once that it failed, the first counts
             return
         proxy.errors += 1
         rest = min(self._rest * 2.0 ** min(proxy.errors - 1, 30), max(self._max_rest, self._rest))
         proxy.rests_until = now + rest
         _log.warning("proxy %s rests for %g s: %s", proxy.url, rest, reason)
+
+
+    def doubted(self, proxy: Proxy, reason: str, now: float) -> None:
+        """No answer came through *proxy*, which may be the server's fault: too many in a row are the proxy's."""
+        proxy.doubts += 1
+        if proxy.doubts >= _MAX_DOUBTS:
+            self.failed(proxy, f"{_MAX_DOUBTS} fetches without an answer, the last one: {reason}", now)
 
 
 class Direct:
@@ -153,7 +166,7 @@ def _read(text: str, index: int, environ: Mapping[str, str]) -> Proxy:
     try:
         if not separator or scheme not in _PORTS:
             raise UrlError(scheme)
-        target = target_of(parse(f"http://{place}").href)
+        target = parts_of(parse(f"http://{place}").href)
     except (UrlError, ValueError):
         target = None
     if target is None or not target.host or target.path != "/":  # the text isn't shown: it may hold a password

@@ -10,7 +10,7 @@ import msgspec
 
 from spyder.errors import SettingsError
 from spyder.fetch.auth import expand
-from spyder.fetch.target import HostPattern, Target
+from spyder.fetch.parts import HostPattern, UrlParts
 from spyder.settings import CertificateSection
 
 #: What libcurl and OpenSSL say (X509_verify_cert_error_string(3), SSL alerts of RFC 8446, section 6), and our words.
@@ -75,7 +75,7 @@ class ClientCertificates:
     def __bool__(self) -> bool:
         return bool(self._entries)
 
-    def find(self, target: Target) -> ClientCertificate | None:
+    def find(self, target: UrlParts) -> ClientCertificate | None:
         """What we show to *target*, if anything."""
         if target.scheme != "https":
             return None

@@ -11,7 +11,7 @@ from spyder.model.url import parse
 _PORTS = {"http": 80, "https": 443}
 
 
-class Target(NamedTuple):
+class UrlParts(NamedTuple):
     """Where a fetch URL leads to."""
 
     scheme: str
@@ -26,7 +26,7 @@ class Target(NamedTuple):
         return self.scheme == "https"
 
 
-def target_of(url: str) -> Target:
+def parts_of(url: str) -> UrlParts:
     """The parts of *url*, an http(s) URL in its WHATWG form. Raises :class:`ValueError` for a port that is none."""
     scheme, _, rest = url.partition("://")
     end = next((index for index, char in enumerate(rest) if char in "/?#"), len(rest))
@@ -35,7 +35,7 @@ def target_of(url: str) -> Target:
     host, colon, port = place.rpartition(":")
     if not colon or place.endswith("]"):
         host, port = place, ""
-    return Target(scheme, host.removeprefix("[").removesuffix("]"), int(port) if port else _PORTS.get(scheme, 0),
+    return UrlParts(scheme, host.removeprefix("[").removesuffix("]"), int(port) if port else _PORTS.get(scheme, 0),
                   path if path.startswith("/") else f"/{path}", userinfo)
 
 
@@ -67,26 +67,26 @@ class HostPattern:
             if scheme not in {"", "http", "https"}:
                 raise UrlError(text)
             url = parse(text if separator else f"http://{text}")
-            target = target_of(url.href)
+            parts = parts_of(url.href)
         except (UrlError, ValueError):
             raise _no_host(text, key) from None
-        if not target.host or target.path != "/" or target.userinfo:
+        if not parts.host or "*" in parts.host or parts.path != "/" or parts.userinfo:
             raise _no_host(text, key)
         self._scheme = scheme
-        self._host = target.host
+        self._host = parts.host
         # a port that is the default of the scheme that stands for none is not to be seen in the parsed URL
         has_port = separator or text.rstrip("/").rpartition("]")[2].rpartition(":")[1]
-        self._port = target.port if has_port else 0
+        self._port = parts.port if has_port else 0
 
     @property
     def host(self) -> str:
-        """The name or address, as :class:`Target` has it."""
+        """The name or address, as :class:`UrlParts` has it."""
         return self._host
 
-    def matches(self, target: Target) -> bool:
-        """True when *target* is what is meant."""
-        return (self._host == target.host and self._scheme in {"", target.scheme}
-                and target.port == (self._port or _PORTS.get(target.scheme, 0)))
+    def matches(self, parts: UrlParts) -> bool:
+        """True when *parts* are of what is meant."""
+        return (self._host == parts.host and self._scheme in {"", parts.scheme}
+                and parts.port == (self._port or _PORTS.get(parts.scheme, 0)))
 
 
 def _no_host(text: str, key: str) -> SettingsError:
