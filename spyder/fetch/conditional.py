@@ -10,6 +10,7 @@ from spyder.model.records import Headers
 
 _ETAG = re.compile(r"[!-~\x80-\xff]+")  # what may stand in an ETag, the quotes that many servers forget left aside
 _DATE = re.compile(r"[ -~]{8,64}")
+_COMMON_DATE = re.compile(r"[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT")  # nearly all are
 
 
 def validators_of(headers: Headers) -> str:
@@ -18,8 +19,12 @@ def validators_of(headers: Headers) -> str:
     The ETag is kept as the server wrote it, since it is compared with what it will write again; a Last-Modified that
     is no date (RFC 9110, section 5.6.7) is left out, and so is what is longer than any sensible server's.
     """
-    etag = _last(headers, "etag")
-    modified = _last(headers, "last-modified")
+    etag = modified = ""
+    for name, value in headers:
+        if name == "etag":
+            etag = value
+        elif name == "last-modified":
+            modified = value
     if not _ETAG.fullmatch(etag):
         etag = ""
     if not _is_date(modified):
@@ -40,15 +45,9 @@ def conditional_fields(validators: str) -> list[bytes]:
     return fields
 
 
-def _last(headers: Headers, name: str) -> str:
-    value = ""
-    for other, text in headers:
-        if other == name:
-            value = text
-    return value
-
-
 def _is_date(text: str) -> bool:
+    if not text or _COMMON_DATE.fullmatch(text):
+        return bool(text)
     if not _DATE.fullmatch(text):
         return False
     try:
