@@ -176,7 +176,8 @@ def host_and_port(href: str) -> tuple[str, int]:
     authority = host_of(href)
     head, colon, tail = authority.rpartition(":")
     if colon and not tail.endswith("]"):
-        return head, int(tail) if tail.isascii() and tail.isdigit() and len(tail) < 6 else 0
+        port = int(tail) if tail.isascii() and tail.isdigit() and len(tail) < 6 else 0
+        return head, port if port < 65536 else 0
     return authority, _DEFAULT_PORTS.get(href.partition(":")[0], 0)
 
 
