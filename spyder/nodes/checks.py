@@ -8,6 +8,8 @@ from pathlib import Path
 
 from spyder import plugins
 from spyder.errors import SettingsError, StoreError, StoreInUseError
+from spyder.fetch import dns
+from spyder.fetch.guard import Guard
 from spyder.nodes import processors
 from spyder.scope.rules import LinkScope
 from spyder.settings import Settings, check_api_address
@@ -30,6 +32,8 @@ def check(settings: Settings, *, has_workers: bool = True) -> None:
     if has_workers:
         _check_limits(settings)
         processors.build(settings.processors)
+    Guard(settings.guard)
+    dns.check_settings(settings.dns)
     if "\n" in settings.fetch.user_agent:
         raise SettingsError("`fetch.user_agent` must be one line")
     check_api_address(settings.api)

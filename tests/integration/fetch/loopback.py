@@ -7,7 +7,14 @@ import socket
 
 import pytest
 
+from spyder.fetch.dns import Resolver
+from spyder.fetch.guard import Guard
+from spyder.fetch.transport import Transport
+from spyder.model.clock import SystemClock
 from spyder.model.records import CrawlUri
+from spyder.settings import DnsSection, GuardSection
+
+OFF, DNS = GuardSection(policy="off"), DnsSection()
 
 
 class Server:
@@ -74,6 +81,13 @@ class Server:
 
 def uri(url):
     return CrawlUri(lease=1, key=b"k", url=url)
+
+
+def new_transport(fetch, *, guard=OFF, dns=DNS, **resolver):
+    """A transport on the running loop, which may connect to anything unless *guard* says otherwise."""
+    clock, loop = SystemClock(), asyncio.get_running_loop()
+    return Transport(fetch, clock=clock, guard=Guard(guard), loop=loop,
+                     resolver=Resolver(dns, clock=clock, loop=loop, **resolver))
 
 
 async def fetch_all(transport, *urls):

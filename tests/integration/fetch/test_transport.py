@@ -10,12 +10,11 @@ import tracemalloc
 
 import brotli
 import pytest
-from loopback import Server, fetch_all, free_port, uri
+from loopback import Server, fetch_all, free_port, new_transport, uri
 
 from spyder.errors import SettingsError
 from spyder.fetch import transport as transport_module
 from spyder.fetch.poll import SelectorPoller
-from spyder.fetch.transport import Transport
 from spyder.model.clock import SystemClock
 from spyder.model.states import ErrorKind
 from spyder.settings import FetchSection
@@ -407,8 +406,10 @@ def test_systems_without_epoll(run, monkeypatch):
 
 
 def test_a_file_of_certificates_that_is_not_there():
+    async def build():
+        return new_transport(FetchSection(ca_file="/nowhere.pem"))
     with pytest.raises(SettingsError, match=r"fetch\.ca_file: there is no file /nowhere\.pem"):
-        Transport(FetchSection(ca_file="/nowhere.pem"), clock=SystemClock())
+        asyncio.run(build())
 
 
 @pytest.mark.parametrize("run", ["asyncio"], indirect=True)
