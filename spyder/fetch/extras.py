@@ -7,6 +7,8 @@ handle, and after each answer whether the fetch is to be tried again at once. No
 
 from __future__ import annotations
 
+import os
+import secrets
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -38,14 +40,14 @@ Options = dict[int, Any]  #: curl options and their values
 class Visit:
     """The extras of one fetch."""
 
-    __slots__ = ("_account", "_authorization", "_certificate", "_extras", "_is_robots", "_logins", "_parts", "_tried",
-                 "_validators", "failure", "limits", "proxy", "url")
+    __slots__ = ("_account", "_authorization", "_certificate", "_extras", "_logins", "_parts", "_tried",
+                 "_validators", "failure", "is_robots", "limits", "proxy", "url")
 
     def __init__(self, extras: Extras, uri: CrawlUri, parts: UrlParts) -> None:
         self._extras = extras
         self._parts = parts
         self._validators = uri.validators if extras.is_conditional else ""
-        self._is_robots = uri.purpose is Purpose.ROBOTS
+        self.is_robots = uri.purpose is Purpose.ROBOTS
         self._certificate = extras.certificates.find(parts)
         self._account = self._find_account(uri, parts)
         self._authorization = ""  # the field that was sent last
@@ -79,7 +81,7 @@ class Visit:
         """Header fields that are sent beside those of every fetch."""
         fields = conditional_fields(self._validators)
         jar = self._extras.jar
-        if jar is not None and not self._is_robots and (
+        if jar is not None and not self.is_robots and (
                 cookies := jar.field(self._parts, self._extras.clock.now())):
             fields.append(f"Cookie: {cookies}".encode("latin-1"))
         if self._account is not None:
@@ -118,7 +120,7 @@ class Visit:
                     pool.doubted(self.proxy, found.detail, self._extras.clock.monotonic())
         if not answer.status:
             return False
-        if self._extras.jar is not None and not self._is_robots:
+        if self._extras.jar is not None and not self.is_robots:
             self._keep_cookies(self._extras.jar, answer.headers)
         return self._account is not None and self._judge_login(self._account, answer)
 
@@ -154,8 +156,8 @@ class Extras:
     *environ* is where ``${NAME}`` in passwords is looked up; *cnonce* makes numbers that nobody can guess.
     """
 
-    def __init__(self, settings: FetchSection, *, clock: Clock, environ: Mapping[str, str],
-                 cnonce: Callable[[], str]) -> None:
+    def __init__(self, settings: FetchSection, *, clock: Clock, environ: Mapping[str, str] = os.environ,
+                 cnonce: Callable[[], str] = secrets.token_hex) -> None:
         self.clock = clock
         self.cnonce = cnonce
         self.is_conditional = settings.conditional
@@ -170,7 +172,7 @@ class Extras:
 
     def visit(self, uri: CrawlUri) -> Visit | None:
         """The extras of *uri*; None when it is a plain fetch. Raises :class:`ValueError` for what is no URL."""
-        if not self._is_on and not uri.validators and "@" not in uri.url:
+        if not (self._is_on or uri.validators or "@" in uri.url) and uri.purpose is Purpose.PAGE:
             return None
         return Visit(self, uri, parts_of(uri.url))
 

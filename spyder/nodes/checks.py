@@ -9,7 +9,9 @@ from pathlib import Path
 from spyder import plugins
 from spyder.errors import SettingsError, StoreError, StoreInUseError
 from spyder.fetch import dns
+from spyder.fetch.extras import Extras
 from spyder.fetch.guard import Guard
+from spyder.model.clock import SystemClock
 from spyder.nodes import processors
 from spyder.scope.rules import LinkScope
 from spyder.settings import Settings, check_api_address
@@ -32,6 +34,7 @@ def check(settings: Settings, *, has_workers: bool = True) -> None:
     if has_workers:
         _check_limits(settings)
         processors.build(settings.processors)
+        Extras(settings.fetch, clock=SystemClock())
     Guard(settings.guard)
     dns.check_settings(settings.dns)
     if "\n" in settings.fetch.user_agent:
