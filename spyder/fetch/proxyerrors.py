@@ -63,13 +63,13 @@ def verdict(answer: Answer, *, is_tls_proxy: bool, is_tls: bool) -> Verdict:
         if answer.status == _PROXY_AUTHENTICATION:
             return Verdict(blame=Blame.PROXY, detail="407: it wants other credentials")
         return Verdict(blame=Blame.NOBODY)
+    tunnel = _CONNECT_STATUS.search(detail)  # libcurl's code for it has changed over the years
+    if tunnel or answer.connect_status not in {0, 200}:
+        return _connect_verdict(int(tunnel[1]) if tunnel else answer.connect_status)
     if code in {_COULDNT_RESOLVE_PROXY, _COULDNT_CONNECT} or (code == _TIMED_OUT and not answer.is_connected):
         return Verdict(blame=Blame.PROXY, detail=detail)
     if code == _PROXY:
         return _socks_verdict(answer.proxy_error, detail)
-    tunnel = _CONNECT_STATUS.search(detail)
-    if tunnel or answer.connect_status not in {0, 200}:
-        return _connect_verdict(int(tunnel[1]) if tunnel else answer.connect_status)
     if is_tls_proxy and code in _TLS_ERRORS and not (is_tls and answer.connect_status):
         return Verdict(blame=Blame.PROXY, detail=detail)
     if code in _NO_ANSWER:

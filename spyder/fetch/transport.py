@@ -131,6 +131,12 @@ class _Slot:
             self._has_short_timeout = False
             self.curl.setopt(pycurl.TIMEOUT_MS, _milliseconds(self._settings.timeout))
 
+    def drop_answer(self, failure: Failure) -> None:
+        """What came is not the server's answer but a proxy's, which means *failure*."""
+        is_running = self.is_running
+        self._forget_answer()
+        self.is_running, self.failure = is_running, failure
+
     def _forget_answer(self) -> None:
         self.is_running = False  # in curl's hands
         self.failure: Failure | None = None  # what we, not curl, found wrong
@@ -535,7 +541,8 @@ class Transport:
         assert slot.uri is not None
         wants_more = slot.visit.take(slot.attempt(code, message))
         if not wants_more or self._clock.monotonic() - slot.started >= self._timeout:
-            slot.failure = slot.failure or slot.visit.failure
+            if slot.visit.failure is not None:
+                slot.drop_answer(slot.visit.failure)
             return False
         self._multi.remove_handle(slot.curl)
         slot.begin_anew()

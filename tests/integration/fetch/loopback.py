@@ -33,6 +33,7 @@ class Server:
         self.accepted = 0  # connections so far
         self.open = 0  # connections that neither side has closed
         self._writers = []
+        self._tasks = set()
 
     async def __aenter__(self):
         self._server = await asyncio.start_server(self._serve, self._host, 0, ssl=self._tls)
@@ -44,11 +45,13 @@ class Server:
         self._server.close()
         for writer in self._writers:
             writer.transport.abort()
-        await asyncio.sleep(0)  # lets the handlers see it
+        if self._tasks:  # they see it, or are waiting
+            await asyncio.wait(self._tasks, timeout=5)
 
     async def _serve(self, reader, writer):
         self.accepted += 1
         self.open += 1
+        self._tasks.add(asyncio.current_task())
         self._writers.append(writer)
         try:
             while True:

@@ -134,6 +134,7 @@ def test_given_what_is_no_host_then_it_is_refused(entry):
     ({"code": 56, "message": "CONNECT tunnel failed, response 403", "connect_status": 403}, Blame.REFUSAL, "403"),
     ({"code": 56, "message": "CONNECT tunnel failed, response 502", "connect_status": 502}, Blame.SERVER, "connect"),
     ({"code": 56, "message": "CONNECT tunnel failed, response 504", "connect_status": 504}, Blame.SERVER, "timeout"),
+    ({"code": 7, "message": "CONNECT tunnel failed, response 502", "connect_status": 502}, Blame.SERVER, "connect"),
     ({"code": 97, "message": "rejected", "proxy_error": 12}, Blame.PROXY, "rejected"),
     ({"code": 97, "message": "refused", "proxy_error": 19}, Blame.SERVER, "connect"),
     ({"code": 97, "message": "no such name", "proxy_error": 27}, Blame.SERVER, "dns"),
