@@ -11,6 +11,10 @@ from pathlib import Path
 
 from spyder import plugins
 from spyder.errors import SettingsError, StoreError, StoreInUseError, UrlError
+from spyder.fetch import dns
+from spyder.fetch.extras import Extras
+from spyder.fetch.guard import Guard
+from spyder.model.clock import SystemClock
 from spyder.model.robots import product_token
 from spyder.model.url import parse_seed
 from spyder.nodes import processors
@@ -38,7 +42,12 @@ def check(settings: Settings, *, has_workers: bool = True) -> None:
     if has_workers:
         _check_limits(settings)
         processors.build(settings.processors)
+        Extras(settings.fetch, clock=SystemClock())
     _check_identity(settings)
+    Guard(settings.guard)
+    dns.check_settings(settings.dns)
+    if "\n" in settings.fetch.user_agent:
+        raise SettingsError("`fetch.user_agent` must be one line")
     check_api_address(settings.api)
     for key in ("mgmt_master", "mgmt_worker", "outcomes", "logging"):
         _check_bus_address(key, getattr(settings.bus, key))

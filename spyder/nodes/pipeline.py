@@ -15,7 +15,9 @@ from spyder.extract.headers import content_type_of, field, header_links
 from spyder.extract.html import read_html
 from spyder.extract.robotsmarks import NOFOLLOW, header_directives
 from spyder.extract.robotstxt import parse_robots
+from spyder.fetch.conditional import validators_of
 from spyder.fetch.identity import robots_agent
+from spyder.fetch.parts import without_userinfo
 from spyder.fetch.retry_after import retry_after_seconds
 from spyder.model.clock import StageTimes
 from spyder.model.limits import MAX_LINK_BYTES, MAX_LINKS, MAX_URL
@@ -188,7 +190,8 @@ class Pipeline:
         self._times.lap("scope")
         outcome = Outcome(lease=uri.lease, key=uri.key, status=page.status, failure=failure, elapsed=page.elapsed,
                           retry_after=self._retry_after(page), size=len(body), links=links, attempt=uri.attempt,
-                          ip=page.ip)
+                          ip=page.ip,
+                          validators=_validators(page) if self._settings.fetch.conditional else "")
         if failure is not None and uri.attempt < self._retry.retries(failure.kind):
             return Processed(outcome=outcome, record=None)
         record = self._record(page, body, failure, view)
@@ -214,7 +217,7 @@ class Pipeline:
                 links.append(Link(url=href, key=key, kind=kind))
         if len(recent) > _RECENT:
             self._recent = {}
-        return tuple(links if len(links) <= _MANY else _that_fit(links, page.uri.url))
+        return tuple(links if len(links) <= _MANY else _that_fit(links, _shown(page.uri.url)))
 
     def _retry_after(self, page: Page) -> float:
         if page.status not in {429, 503}:
@@ -227,15 +230,32 @@ class Pipeline:
         if view is not None and 300 <= page.status < 400:
             final = next((href for href, kind in view.found.items() if kind is LinkKind.REDIRECT), final)
         return PageRecord(
-            url=uri.url, final_url=final, fetched_at=_rfc3339(page.started_at), depth=uri.depth, status=page.status,
+            url=_shown(uri.url), final_url=_shown(final), fetched_at=_rfc3339(page.started_at), depth=uri.depth,
+            status=page.status,
             error=failure.kind.value if failure else "", error_detail=failure.detail if failure else "",
-            attempt=uri.attempt, redirects=uri.redirects, referrer=uri.referrer,
+            attempt=uri.attempt, redirects=tuple(map(_shown, uri.redirects)), referrer=_shown(uri.referrer),
             elapsed_ms=round(page.elapsed * 1000, 2), first_byte_ms=round(page.first_byte * 1000, 2), ip=page.ip,
             http_version=page.http_version, content_type=view.content_type if view else "",
             charset=view.charset if view else "", wire_size=page.wire_size, size=len(body),
             digest=_digest(body) if body else "", title=view.title if view else "",
             links=len(view.found) if view else 0, data=dict(view.data) if view else {},
-            marks=view.marks if view else ())
+            marks=view.marks if view else (), limits=page.limits)
+
+
+def _shown(url: str) -> str:
+    """*url* as records show it: without a user's name and password."""
+    return without_userinfo(url) if "@" in url else url
+
+
+def _validators(page: Page) -> str:
+    """What the next fetch of *page* asks with; an answer 304 may leave out what it said before (RFC 9110, 15.4.5)."""
+    match page.status:
+        case 200 if page.failure is None:
+            return validators_of(page.headers)
+        case 304:
+            return validators_of(page.headers) or page.uri.validators
+        case _:
+            return ""
 
 
 def _that_fit(links: list[Link], url: str) -> list[Link]:

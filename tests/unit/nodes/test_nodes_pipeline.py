@@ -493,3 +493,39 @@ def test_given_a_look_up_when_it_ends_then_the_address_is_told_and_nothing_is_re
                    purpose=Purpose.ADDRESS)
     done = worker.pipeline(Page(uri=uri, ip="192.0.2.7", address_ttl=60.0), b"", now=NOW)
     assert (done.outcome.ip, done.outcome.address_ttl, done.record) == ("192.0.2.7", 60.0, None)
+
+
+# -- validators, limits, credentials
+
+
+@pytest.mark.parametrize(("status", "headers", "expected"), [
+    (200, (("etag", '"1"'), ("last-modified", "Wed, 21 Oct 2015 07:28:00 GMT")),
+     '"1"\nWed, 21 Oct 2015 07:28:00 GMT'),
+    (200, (), ""), (203, (("etag", '"1"'),), ""), (304, (), '"old"\n'), (304, (("etag", '"2"'),), '"2"\n'),
+])
+def test_given_an_answer_when_processed_then_the_outcome_carries_what_the_next_fetch_asks_with(
+        status, headers, expected):
+    done = Worker()(b"", status=status, headers=headers, validators='"old"\n')
+    assert done.outcome.validators == expected
+    assert done.outcome.failure is None
+    assert done.record.status == status
+    assert Worker(fetch=FetchSection(conditional=False))(b"", headers=headers).outcome.validators == ""
+
+
+def test_given_a_page_that_failed_when_processed_then_the_next_fetch_asks_for_all_of_it():
+    failure = Failure(kind=ErrorKind.TRUNCATED)
+    assert Worker()(b"", headers=(("etag", '"1"'),), failure=failure).outcome.validators == ""
+
+
+def test_given_a_seed_with_a_password_when_processed_then_no_record_shows_it():
+    done = Worker()(url="http://me:secret@a.example/x", referrer="http://me:secret@a.example/",
+                    redirects=("http://me:secret@a.example/y",), is_seed=True)
+    assert b"secret" not in msgspec.json.encode(done.record)
+    assert (done.record.url, done.record.referrer) == ("http://a.example/x", "http://a.example/")
+
+
+def test_given_a_page_of_which_something_was_cut_off_when_processed_then_the_record_names_the_settings():
+    worker = Worker()
+    page = Page(uri=CrawlUri(lease=7, key=worker.identity.key(1, "http://a.example/"), url="http://a.example/"),
+                status=200, limits=("fetch.max_cookies",))
+    assert worker.pipeline(page, b"", now=NOW).record.limits == ("fetch.max_cookies",)
