@@ -80,7 +80,8 @@ def test_judgements_are_remembered_within_bounds():
     ("http://127.0.0.1:8000/", "127.0.0.1", True), ("http://127.0.0.1:8000/", "127.0.0.2", False),
     ("http://127.0.0.1:8000/", "10.0.0.1", False), ("http://[::1]/", "::1", True),
     ("http://[::1]/", "127.0.0.1", False), ("http://localhost/", "127.0.0.1", True), ("http://localhost/", "::1", True),
-    ("http://localhost/", "127.9.9.9", True), ("http://localhost/", "10.0.0.1", False), ("http://a.localhost./", "::1", True),
+    ("http://localhost/", "127.9.9.9", True), ("http://localhost/", "10.0.0.1", False),
+    ("http://a.localhost./", "::1", True),
     ("http://example.org/", "127.0.0.1", False), ("http://169.254.169.254/", "169.254.169.254", False),
     ("http://[::ffff:7f00:1]/", "::ffff:127.0.0.1", True), ("http://example.org/", "8.8.8.8", True),
 ])

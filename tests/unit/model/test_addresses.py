@@ -85,7 +85,8 @@ def test_metadata_services_in_every_form(form):
 
 
 @pytest.mark.parametrize("host", ["0x7f.1", "017700000001", "2130706433", "127.1", "127.0.0.1.",
-                                  "\uff11\uff12\uff17.0.0.1", "%31%32%37.0.0.1", "127\u30020\u30020\u30021", "0177.0.0.01", "0x7F000001"])
+                                  "\uff11\uff12\uff17.0.0.1", "%31%32%37.0.0.1",
+                                  "127\u30020\u30020\u30021", "0177.0.0.01", "0x7F000001"])
 def test_every_spelling_of_an_address_is_one_literal(host):
     url = parse(f"http://{host}:8000/")
     assert literal_address(url.hostname) == ipaddress.ip_address("127.0.0.1")
