@@ -51,7 +51,11 @@ class PageView(Protocol):
 
     @property
     def content_type(self) -> str:
-        """Media type in lower case, without parameters."""
+        """Media type by the Content-Type header, in lower case, without parameters."""
+
+    @property
+    def media_type(self) -> str:
+        """Media type by the content, the header being a hint: ``docs/extraction.md``."""
 
     @property
     def charset(self) -> str:

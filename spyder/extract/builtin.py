@@ -24,11 +24,14 @@ class Html:
         self._memory = MemoryLimit(settings.extract.max_parse_memory)
 
     def __call__(self, response: Response) -> Extraction:
-        """What the page says. Raises :class:`MemoryError` when its tree is too large."""
+        """What the page says; nothing when reading it takes too much memory."""
         if len(response.body) <= _HARMLESS:
             return self._read(response)
-        with self._memory:
-            return self._read(response)
+        try:
+            with self._memory:
+                return self._read(response)
+        except MemoryError:
+            return Extraction(limits=("extract.max_parse_memory",))
 
     def _read(self, response: Response) -> Extraction:
         found = read_html(response.body, url=response.url, content_type=response.content_type, limit=self._max_links,

@@ -61,8 +61,10 @@ def header_charset(content_type: str) -> str | None:
 
 
 def media_types(content_type: str) -> list[str]:
-    """The media types in a Content-Type header, in order, in lower case and without parameters; what is none is left
-    out (WHATWG MIME Sniffing, section 4.4)."""
+    """The media types in a Content-Type header, in order, in lower case and without parameters.
+
+    What is none is left out (WHATWG MIME Sniffing, section 4.4).
+    """
     found = (member.partition(";")[0].strip(_ASCII_WHITESPACE).lower() for member in _MEMBER.findall(content_type))
     return [essence for essence in found if _MEDIA_TYPE.fullmatch(essence)]
 

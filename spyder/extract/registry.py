@@ -45,8 +45,7 @@ class Extractors:
         headers, uri = page.headers, page.uri
         content_type, media_type, entries = field(headers, "content-type"), "", self._for_all
         if body and page.status < 300:
-            is_nosniff = field(headers, "x-content-type-options").lower() == "nosniff"
-            media_type = sniff(body, content_type, nosniff=is_nosniff)
+            media_type = sniff(body, content_type, headers)
             entries = self._by_type.get(media_type) or self._choose(media_type)
         response = Response(url=uri.url, status=page.status, headers=headers, content_type=content_type,
                             media_type=media_type, body=body, referrer=uri.referrer, nesting=uri.embeds)

@@ -14,6 +14,8 @@ from typing import Final
 
 from spyder.extract import xml
 from spyder.extract.charset import media_types
+from spyder.extract.headers import field
+from spyder.model.records import Headers
 
 HEADER_BYTES: Final = 1445  #: of a body that decide (MIME Sniffing, section 5.2, "resource header")
 
@@ -47,21 +49,22 @@ _SCRIPTABLE_XML: Final = re.compile(rb"[\t\n\f\r ]*<\?xml")
 
 #: Sections 6.1, 6.2, 6.3, 6.4 and 7.1: first bytes that say what follows, in the standard's order.
 _IMAGES: Final = (
-    (re.compile(rb"\0\0[\1\2]\0"), "image/x-icon"), (re.compile(rb"BM"), "image/bmp"),
+    (re.compile(rb"\0\0[\x01\x02]\0"), "image/x-icon"), (re.compile(rb"BM"), "image/bmp"),
     (re.compile(rb"GIF8[79]a"), "image/gif"), (re.compile(rb"RIFF....WEBPVP", re.S), "image/webp"),
     (re.compile(rb"\x89PNG\r\n\x1a\n"), "image/png"), (re.compile(rb"\xff\xd8\xff"), "image/jpeg"))
 _SOUNDS: Final = (
     (re.compile(rb"FORM....AIFF", re.S), "audio/aiff"), (re.compile(rb"ID3"), "audio/mpeg"),
-    (re.compile(rb"OggS\0"), "application/ogg"), (re.compile(rb"MThd\0\0\0\6"), "audio/midi"),
+    (re.compile(rb"OggS\0"), "application/ogg"), (re.compile(rb"MThd\0\0\0\x06"), "audio/midi"),
     (re.compile(rb"RIFF....AVI ", re.S), "video/avi"), (re.compile(rb"RIFF....WAVE", re.S), "audio/wave"),
     (re.compile(rb"\x1a\x45\xdf\xa3.{0,34}?\x42\x82[\x80-\xff].{0,8}?webm", re.S), "video/webm"))
-_ARCHIVES: Final = ((re.compile(rb"\x1f\x8b\x08"), GZIP), (re.compile(rb"PK\3\4"), "application/zip"),
-                    (re.compile(rb"Rar \x1a\7\0"), "application/x-rar-compressed"))
+_ARCHIVES: Final = ((re.compile(rb"\x1f\x8b\x08"), GZIP), (re.compile(rb"PK\x03\x04"), "application/zip"),
+                    (re.compile(rb"Rar \x1a\x07\0"), "application/x-rar-compressed"))
 _FONTS: Final = (
-    (re.compile(rb".{34}LP", re.S), "application/vnd.ms-fontobject"), (re.compile(rb"\0\1\0\0"), "font/ttf"),
+    (re.compile(rb".{34}LP", re.S), "application/vnd.ms-fontobject"), (re.compile(rb"\0\x01\0\0"), "font/ttf"),
     (re.compile(rb"OTTO"), "font/otf"), (re.compile(rb"ttcf"), "font/collection"), (re.compile(rb"wOFF"), "font/woff"),
     (re.compile(rb"wOF2"), "font/woff2"))
-_DOCUMENTS: Final = ((re.compile(rb"%PDF-"), "application/pdf"), (re.compile(rb"%!PS-Adobe-"), "application/postscript"))
+_DOCUMENTS: Final = ((re.compile(rb"%PDF-"), "application/pdf"),
+                     (re.compile(rb"%!PS-Adobe-"), "application/postscript"))
 
 _RSS_1: Final = "http://purl.org/rss/1.0/"
 _RDF: Final = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
@@ -81,17 +84,18 @@ def supplied_type(content_type: str) -> str:
     return next((essence for essence in reversed(media_types(content_type)) if essence != "*/*"), "")
 
 
-def sniff(body: bytes, content_type: str, *, nosniff: bool = False) -> str:
+def sniff(body: bytes, content_type: str, headers: Headers = ()) -> str:
     """The media type of *body*, in lower case and without parameters; *content_type* is the header's whole value.
 
     MIME Sniffing, section 7, refined by the root element of XML, by what is within gzip, and by text that is a list of
     URLs: :data:`SITEMAP`, :data:`URI_LIST`, :data:`RSS`, :data:`ATOM` and :data:`XHTML` are known by content alone.
-    *nosniff* is what ``X-Content-Type-Options`` says; it holds for what a browser would run, so a sitemap or a feed is
+    X-Content-Type-Options in *headers* is heard; it is about what a browser would run, so a sitemap or a feed is
     recognised all the same.
     """
     supplied = supplied_type(content_type)
     if supplied == HTML and _PLAIN_HTML.match(body):
         return HTML
+    nosniff = field(headers, "x-content-type-options").strip().lower() == "nosniff"
     return _refined(computed_type(body[:HEADER_BYTES], supplied, content_type, nosniff=nosniff), body, content_type)
 
 

@@ -14,9 +14,11 @@ from enum import Enum
 from html.entities import html5
 from typing import Final, NamedTuple
 
+from spyder.contracts import Response
 from spyder.extract.charset import declared_encoding, decode
 
 CHUNK: Final = 65_536  #: bytes that are read at a time
+MAX_DEPTH: Final = 128  #: elements within each other that are told apart
 _MAX_TAG: Final = 65_536  #: characters of a tag; what is longer is text
 _MAX_REFERENCE: Final = 80  #: characters of a reference; what is longer is text
 
@@ -115,16 +117,69 @@ class Source:
                 return
 
 
+def source_of(response: Response, *, max_size: int) -> Source:
+    """The text of *response*; what its header says of a gzip file is not said of the text in it."""
+    is_gzip = response.body.startswith(b"\x1f\x8b")
+    return Source(response.body, "" if is_gzip else response.content_type, max_size=max_size)
+
+
 def tokens(chunks: Iterable[str]) -> Iterator[Token]:
     """The tags and texts of a document; comments, declarations and instructions are left out.
 
-    A text may come in several pieces. Time is linear in the document's length, and no more than a chunk and the longest
-    tag is kept.
+    A text may come in several pieces, and one that the document's end cuts off does not come. Time is linear in the
+    document's length, and no more than a chunk and the longest tag is kept.
     """
     rest, inside = "", None
     for chunk in chunks:
-        rest, inside = yield from _scan(rest + chunk, inside, is_last=False)
-    yield from _scan(rest, inside, is_last=True)
+        rest, inside = yield from _scan(rest + chunk, inside)
+
+
+class Event(NamedTuple):
+    """A token, where it is in the document."""
+
+    kind: Kind
+    depth: int  #: elements that are open: of a START or END, its own included
+    space: str  #: of a tag: the namespace's name, or the prefix if nothing declares it
+    name: str  #: of a tag: the local name in lower case
+    text: str  #: as of a :class:`Token`
+
+
+def events(chunks: Iterable[str]) -> Iterator[Event]:
+    """The tokens of a document with their namespaces (Namespaces in XML 1.0) and their depth.
+
+    Every START has its END: what is not closed, or not in order, is closed with the element around it. What is deeper
+    than :data:`MAX_DEPTH` is left out.
+    """
+    path: list[tuple[str, str, str, dict[str, str]]] = []  #: name as written, namespace, local name, prefixes before
+    prefixes: dict[str, str] = {}
+    for kind, raw, text in tokens(chunks):
+        if kind is Kind.TEXT:
+            yield Event(kind, len(path), "", "", text)
+        elif kind is Kind.START:
+            if len(path) >= MAX_DEPTH:
+                continue
+            before = prefixes
+            if "xmlns" in text:
+                prefixes = {**prefixes, **_declared(text)}
+            prefix, _, name = raw.rpartition(":")
+            space, name = prefixes.get(prefix, prefix), name.lower()
+            path.append((raw, space, name, before))
+            yield Event(kind, len(path), space, name, text)
+        elif any(raw == one[0] for one in path):
+            while True:
+                depth = len(path)
+                opened, space, name, prefixes = path.pop()
+                yield Event(kind, depth, space, name, "")
+                if opened == raw:
+                    break
+    while path:
+        _, space, name, _ = path.pop()
+        yield Event(Kind.END, len(path) + 1, space, name, "")
+
+
+def _declared(text: str) -> dict[str, str]:
+    return {name.partition(":")[2]: value for name, value in attributes(text).items()
+            if name == "xmlns" or name.startswith("xmlns:")}
 
 
 def attributes(text: str) -> dict[str, str]:
@@ -148,14 +203,14 @@ def _meaning(reference: re.Match[str]) -> str:
     return chr(code) if 0 < code <= 0x10FFFF and not 0xD800 <= code < 0xE000 else "\ufffd"
 
 
-def _scan(text: str, inside: re.Pattern[str] | None, *, is_last: bool,
+def _scan(text: str, inside: re.Pattern[str] | None,
           ) -> Generator[Token, None, tuple[str, re.Pattern[str] | None]]:
     """The tokens of *text*; returns its unfinished end, and the end of the construct that this lies in."""
     at = 0
     while at < len(text):
         if inside is not None:
             end = inside.search(text, at)
-            stop = end.start() if end else len(text) if is_last else max(at, len(text) - _MAX_END)
+            stop = end.start() if end else max(at, len(text) - _MAX_END)
             if inside is _CDATA and stop > at:
                 yield Token(Kind.TEXT, "", text[at:stop])
             if end is None:
@@ -171,7 +226,7 @@ def _scan(text: str, inside: re.Pattern[str] | None, *, is_last: bool,
             at = tag.end()
             continue
         start = text.find("<", at)
-        stop = start if start >= 0 else len(text) if is_last else _whole(text, at)
+        stop = start if start >= 0 else _whole(text, at)
         if stop > at:
             yield Token(Kind.TEXT, "", resolved(text[at:stop]))
         if start < 0:
@@ -180,7 +235,7 @@ def _scan(text: str, inside: re.Pattern[str] | None, *, is_last: bool,
         if tag is not None:
             yield from _tag(*tag.groups())
         elif at == start:
-            if not is_last and len(text) - at < _MAX_TAG and text.find("<", at + 1) < 0:
+            if len(text) - at < _MAX_TAG and text.find("<", at + 1) < 0:
                 return text[at:], None
             yield Token(Kind.TEXT, "", "<")
             at += 1
@@ -188,8 +243,10 @@ def _scan(text: str, inside: re.Pattern[str] | None, *, is_last: bool,
 
 
 def _opened(text: str, at: int) -> tuple[int, re.Pattern[str] | None, re.Match[str] | None]:
-    """What begins with the ``<`` at *at*: where to go on, a construct's end, a tag; *at* itself when it makes no sense
-    yet."""
+    """What begins with the ``<`` at *at*: where to go on, a construct's end, a tag.
+
+    Where to go on is *at* itself for what makes no sense yet.
+    """
     for beginning, end in ((_COMMENT_START, _COMMENT), (_CDATA_START, _CDATA), ("<?", _INSTRUCTION)):
         if text.startswith(beginning, at):
             return at + len(beginning), end, None

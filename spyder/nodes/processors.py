@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from spyder import plugins
+from spyder.bounds import TimeIsUpError, time_limit
 from spyder.contracts import PageView, Processor
 from spyder.errors import PluginError
 from spyder.model.records import Failure
 from spyder.model.states import ErrorKind
 from spyder.settings import ProcessorSection
-from spyder.bounds import TimeIsUpError, time_limit
 
 _log = logging.getLogger(__name__)
 
