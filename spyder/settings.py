@@ -516,7 +516,7 @@ def _shared(settings: Settings, name: str) -> Any:
         case FrontierSection():
             return [section.canonical, section.assignment]
         case RobotsSection():
-            return [section, product_token(settings.fetch.user_agent)]
+            return [section, product_token(settings.fetch.user_agent or "Spyder")]
         case ExtractSection():
             return [section.max_parse_size, section.content_types]
         case _:
