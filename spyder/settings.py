@@ -609,7 +609,7 @@ def _shared(settings: Settings, name: str) -> Any:
         case FrontierSection():
             return [section.canonical, section.assignment]
         case RobotsSection():
-            return [section, product_token(settings.fetch.user_agent)]
+            return [section, product_token(settings.fetch.user_agent or "Spyder")]
         case ExtractSection():
             return [getattr(section, name) for name in section.__struct_fields__ if name != "seen_links"]
         case _:
