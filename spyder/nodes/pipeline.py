@@ -127,6 +127,7 @@ class Pipeline:
                                       max_parse_size=self._extract.max_parse_size, resolver=self._resolver)
             title, charset = found.title, found.charset
             links = {**links, **found.links} if links else found.links
+            links.pop(page.uri.url, None)  # nothing new, and most pages have links to parts of themselves
         return FetchedPage(page, body, content_type=media_type, charset=charset, title=title, links=links)
 
     def _result(self, page: Page, body: bytes, failure: Failure | None, view: FetchedPage | None) -> Processed:
