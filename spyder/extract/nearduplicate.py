@@ -21,7 +21,7 @@ _WHITE: Final = b"\t\n\v\f\r "
 _DIGITS: Final = b"0123456789"
 _FOLD: Final = bytes(ord("0") if octet in _DIGITS else 0x0A if octet in _CUTS else octet for octet in range(256))
 _NUMBERS: Final = re.compile(r"[0-9]+")
-_SIZE_BITS: Final = 8  #: of a size that count when sizes are compared: one of 128 to 255 steps up to the next power of 2
+_SIZE_BITS: Final = 8  #: leading bits of a size that count when sizes are compared: steps of 0.4 to 0.8 %
 _LEAST_STEP: Final = 32  #: bytes
 _ALIKE: Final = 3  #: pages of one size and number of links, after which a further one is looked at
 
