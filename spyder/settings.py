@@ -337,6 +337,21 @@ class GuardSection(Section, frozen=True):
 class TrapsSection(Section, frozen=True):
     """Limits against hosts that go on for ever."""
 
+    near_duplicates: Annotated[
+        Literal["off", "mark", "damp"],
+        doc("pages that nearly repeat others of their host. mark: their records say so; damp: and such hosts wait"),
+    ] = "damp"
+    near_pages: Annotated[
+        Literal["alike", "all"],
+        doc("whose texts are compared: alike: with a title, or a size and number of links, seen before; all: costly"),
+    ] = "alike"
+    near_distance: Annotated[
+        Annotated[int, Meta(ge=0, le=16)], doc("bits of 64 in which the fingerprints of near-duplicates may differ")
+    ] = 6
+    near_min_text: Annotated[
+        Count, doc("bytes of visible text, white space left out; pages with less don't count")
+    ] = 200
+
 
 class ExtractSection(Section, frozen=True):
     """What is read from a page."""
@@ -348,6 +363,9 @@ class ExtractSection(Section, frozen=True):
     embeds: Annotated[bool, doc("what pages, styles, sitemaps and feeds embed (images, scripts ...) is followed")] = (
         False
     )
+    link_elements: Annotated[
+        bool, doc("`link` elements that lead to pages (next, alternate, canonical ...) are followed; embeds include it")
+    ] = False
     max_parse_size: Annotated[Bytes, doc("bytes of a body that are parsed for links; the rest is ignored")] = 4_194_304
     max_parse_memory: Annotated[
         BytesOrNone, doc("bytes that reading one body may take; a larger page has no links; 0: no limit")

@@ -98,6 +98,7 @@ def _merged(first: Extraction, other: Extraction) -> Extraction:
         first.hints.setdefault(url, hint)
     first.title = first.title or other.title
     first.charset = first.charset or other.charset
+    first.text = first.text or other.text
     first.limits = tuple(dict.fromkeys((*first.limits, *other.limits)))
     first.marks = tuple(dict.fromkeys((*first.marks, *other.marks)))
     return first

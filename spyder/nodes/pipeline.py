@@ -11,7 +11,8 @@ from functools import lru_cache
 
 import msgspec
 
-from spyder.extract.headers import field
+from spyder.extract.headers import field, header_links
+from spyder.extract.nearduplicate import NearPages
 from spyder.extract.registry import Extractors
 from spyder.extract.robotsmarks import NOFOLLOW, header_directives
 from spyder.extract.robotstxt import parse_robots
@@ -24,7 +25,7 @@ from spyder.model.limits import MAX_LINK_BYTES, MAX_LINKS, MAX_URL
 from spyder.model.records import Failure, Hint, Link, Outcome, Page, PageRecord, RobotsRules
 from spyder.model.robots import RobotsVerdict, robots_verdict
 from spyder.model.states import ErrorKind, LinkKind, Purpose
-from spyder.model.url import PROJECT_BYTES, UriIdentity
+from spyder.model.url import PROJECT_BYTES, UriIdentity, host_of
 from spyder.nodes import processors
 from spyder.nodes.pageview import FetchedPage
 from spyder.scope.rules import LinkScope
@@ -85,6 +86,9 @@ class Pipeline:
         self._scope = LinkScope(settings.scope)
         self._seen = SeenLinks(settings.extract.seen_links)
         self._extractors = Extractors(settings)
+        traps = settings.traps
+        self._near = None if traps.near_duplicates == "off" else NearPages(
+            bits=traps.near_distance, min_text=traps.near_min_text, all_pages=traps.near_pages == "all")
         self._recent: dict[str, int] = {}  #: least depth at which a link was last judged: most links need no more
         self._times = times
         self._on_step = on_step  #: called between processors: there is progress
@@ -164,7 +168,12 @@ class Pipeline:
     def _read(self, page: Page, body: bytes) -> FetchedPage:
         """What the extractors say of a page."""
         media_type, found = self._extractors(page, body)
-        return FetchedPage(page, body, media_type=media_type, extraction=found)
+        view = FetchedPage(page, body, media_type=media_type, extraction=found)
+        if self._near is not None and found.text is not None:
+            url = page.uri.url
+            view.near = self._near.look(url, host=host_of(url), title=found.title, size=len(body),
+                                        links=len(found.links), text=found.text)
+        return view
 
     def _heed(self, page: Page, view: FetchedPage) -> None:
         """Add the header's marks to those of meta elements; where either says nofollow, keep redirects alone."""
@@ -182,7 +191,9 @@ class Pipeline:
                           retry_after=self._retry_after(page), size=len(body), links=links, attempt=uri.attempt,
                           ip=page.ip,
                           validators=_validators(page) if self._settings.fetch.conditional else "",
-                          hints=hints)
+                          hints=hints,
+                          is_repeat=view is not None and view.near is not None and bool(view.near.of)
+                          and self._settings.traps.near_duplicates == "damp")
         if failure is not None and uri.attempt < self._retry.retries(failure.kind):
             return Processed(outcome=outcome, record=None)
         record = self._record(page, body, failure, view)
@@ -225,7 +236,7 @@ class Pipeline:
         return retry_after_seconds(field(page.headers, "retry-after"), self._now)
 
     def _record(self, page: Page, body: bytes, failure: Failure | None, view: FetchedPage | None) -> PageRecord:
-        uri = page.uri
+        uri, near = page.uri, view.near if view else None
         final = uri.url
         if view is not None and 300 <= page.status < 400:
             final = next((href for href, kind in view.found.items() if kind is LinkKind.REDIRECT), final)
@@ -240,6 +251,7 @@ class Pipeline:
             digest=_digest(body) if body else "", title=view.title if view else "",
             links=len(view.found) if view else 0, data=dict(view.data) if view else {},
             limits=(*page.limits, *view.limits) if view else page.limits, marks=view.marks if view else (),
+            near_duplicate_of=near.of if near else "", fingerprint=f"{near.fingerprint:016x}" if near else "",
             media_type=view.media_type if view and view.media_type != view.content_type else "")
 
 

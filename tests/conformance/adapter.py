@@ -56,6 +56,12 @@ def links(body: bytes, content_type: str, base_url: str) -> list[str]:
                                max_parse_size=_MAX_PARSE_SIZE).links)
 
 
+def all_links(body: bytes, content_type: str, base_url: str) -> list[str]:
+    """Its links, and what it embeds."""
+    return list(html.read_html(body, url=parse(base_url).href, content_type=content_type or "", limit=_LIMIT,
+                               max_parse_size=_MAX_PARSE_SIZE, wanted=html.Wanted(embeds=True)).links)
+
+
 def decode(content_type: str | None, body: bytes) -> tuple[str, str]:
     """Name of the encoding, and the text."""
     encoding = charset.sniff(body, content_type or "")
@@ -63,8 +69,9 @@ def decode(content_type: str | None, body: bytes) -> tuple[str, str]:
 
 
 def header_charset(content_type: str | None) -> str | None:
-    """The encoding that the header names."""
-    return charset.header_charset(content_type or "")
+    """The encoding that the header names; the cases call WHATWG's big5 as Python calls the codec that has its table."""
+    name = charset.header_charset(content_type or "")
+    return "big5hkscs" if name == "big5" else name
 
 
 def meta_refresh(content: str) -> tuple[float, str] | None:

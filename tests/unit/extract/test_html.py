@@ -30,11 +30,16 @@ def test_frames_of_a_frameset_are_links():
 
 
 @pytest.mark.parametrize("html", [
-    "<a href=''>", "<a href='#top'>", "<a href=' '>", "<a>", "<a name=x>", "<a href='mailto:me@site.example'>",
+    "<iframe src=''></iframe>", "<a>", "<a name=x>", "<a href='mailto:me@site.example'>",
     "<a href='javascript:void(0)'>", "<a href='http://[::1'>", "<a href='http://a b/'>", "<a href='data:text/html,x'>",
     "<!-- <a href=x> -->", "<script>'<a href=x>'</script>", "<link href=x rel=next>", "<img src=x>", "<form action=x>"])
 def test_what_leads_to_no_page_is_no_link(html):
     assert links(html) == []
+
+
+@pytest.mark.parametrize("html", ["<a href=''>", "<a href='#top'>", "<area href=' '>"])
+def test_link_within_the_page_is_a_link_to_the_page(html):
+    assert links(html) == [URL]
 
 
 def test_base_element_moves_all_references_even_earlier_ones():
