@@ -647,10 +647,9 @@ def _merge(into: dict[str, Any], tree: Mapping[str, Any], source: str) -> None:
         for key, value in section.items():
             if key not in fields:
                 raise SettingsError(f"{source}: unknown key `{name}.{key}`{_nearest(str(key), fields, name)}")
-            if (name, key) == ("scope", "rules"):
-                value = _rule_trees(value, f"{source}: `scope.rules`")
-            _check(name, key, value, source)
-            into.setdefault(name, {})[key] = value
+            checked = _rule_trees(value, f"{source}: `scope.rules`") if (name, key) == ("scope", "rules") else value
+            _check(name, key, checked, source)
+            into.setdefault(name, {})[key] = checked
 
 
 def read_rules(entries: Any, source: str) -> tuple[ScopeRule | Literal["limits"], ...]:
@@ -686,9 +685,9 @@ def _rule_tree(entry: Any, source: str) -> dict[str, Any]:
         raise SettingsError(f"{source}: expected {example} or `{LIMITS}`, got {entry!r}")
     name = entry.get("name")
     if not isinstance(name, str) or not re.match(RULE_NAME, name):
-        raise SettingsError(f"{source}: needs a `name` of letters, digits, dots and dashes, 64 at the most, got {name!r}")
+        raise SettingsError(f"{source}: needs a `name` of letters, digits, dots, dashes (64 at the most), got {name!r}")
     if name in BUILTIN_RULES:
-        raise SettingsError(f"{source}: `{name}` is the name of a rule that settings of their own make; choose another")
+        raise SettingsError(f"{source}: `{name}` is the name of a rule of Spyder's own: choose another")
     source = f"{source} (`{name}`)"
     for key in entry:
         if key not in ScopeRule.__struct_fields__:
@@ -711,6 +710,8 @@ def _condition(key: str, value: Any, source: str) -> Any:
         raise SettingsError(f"{source}: there is no such condition{_nearest(key, known)}")
     kind = get_args(get_type_hints(RuleCondition, include_extras=True)[key])[0]
     kind = get_args(kind)[0]  # without its `| None`
+    if kind is Yes and value is not True:
+        raise SettingsError(f"{source}: expected true, got {value!r}")
     if isinstance(value, str) and kind is Texts:
         value = [value]
     try:

@@ -34,6 +34,14 @@ ERROR_WORDS = {
     ErrorKind.PROCESSOR: "a processor failed; `error_detail` of its record says how",
     ErrorKind.PROCESSOR_TIMEOUT: "a processor took longer than its limit",
     ErrorKind.WORKER_DIED: "a worker died, hung or ran out of memory on it",
+    ErrorKind.PROXY: "no proxy of the settings works",
+    ErrorKind.ADDRESS: "the guard refuses the address of its host",
+    ErrorKind.ROBOTS: "the robots.txt of its host forbids it",
+    ErrorKind.ROBOTS_UNREACHABLE: "the robots.txt of its host can't be had, and nothing is allowed then",
+    ErrorKind.SCOPE: "a rule of the scope",
+    ErrorKind.TRAP: "a rule against traps",
+    ErrorKind.CONTENT_TYPE: "its media type is not wanted",
+    ErrorKind.LANGUAGE: "its language is not wanted",
 }
 
 
@@ -65,7 +73,7 @@ class UriAnswer(msgspec.Struct, frozen=True, kw_only=True):
     key: str = ""  #: hexadecimal; empty for what can't be fetched
     state: str  #: a state, or leased, or unknown
     summary: str  #: the state in words
-    rule: str = ""  #: that keeps an unknown one out: scheme, url-length, exclude, include, host, domain
+    rule: str = ""  #: that keeps an unknown one out, by its name
     depth: int = -1  #: links from a seed
     is_seed: bool = False
     referrer: str = ""
@@ -118,4 +126,8 @@ def kind_of(reason: str) -> ErrorKind | None:
 def words_of(reason: str) -> str:
     """What a reason means."""
     kind = kind_of(reason)
-    return ERROR_WORDS[kind] if kind is not None else reason
+    if kind is not None:
+        return ERROR_WORDS[kind]
+    name, separator, detail = reason.partition(": ")
+    kind = kind_of(name)
+    return f"{ERROR_WORDS[kind]}, `{detail}`" if separator and kind is not None else reason

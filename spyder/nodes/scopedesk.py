@@ -1,0 +1,200 @@
+"""The rules of a scope as they are edited while a crawl runs: kept in the frontier's store, compiled, told to workers.
+
+Edited rules stand in for ``scope.rules`` of the settings until they are reset; everything else of the settings stays.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from spyder.contracts import FrontierStore
+from spyder.errors import SettingsError, SpyderError
+from spyder.model.scoping import HostScoping
+from spyder.model.url import host_of, parse_seed
+from spyder.scope.rules import LinkScope, Rules, RuleView, read_lists
+from spyder.settings import LIMITS, Settings, read_rules
+
+#: Name of the small value of the project that holds edited rules.
+META = "scope-rules"
+#: Bits of the number that names rules on the bus.
+_MARK_BYTES = 6
+
+
+class KeptRules(msgspec.Struct, frozen=True, kw_only=True):
+    """What the store keeps of edited rules."""
+
+    version: int = 0  #: edits so far
+    rules: tuple[Any, ...] | None = None  #: as plain values; None: those of the settings
+    lists: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict)  #: lines of list files, as they were read
+
+
+class ScopeView(msgspec.Struct, frozen=True, kw_only=True):
+    """The rules as ``spyder scope show`` shows them."""
+
+    version: int  #: edits so far
+    is_edited: bool  #: the rules are not those of the settings
+    rules: tuple[Any, ...]  #: those that can be edited, as they are written in ``scope.rules``
+    sequence: tuple[RuleView, ...]  #: all, in order
+
+
+class UrlVerdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What the rules say of one URL."""
+
+    url: str
+    accepted: bool
+    rule: str
+    words: str
+
+
+class StaleEditError(SpyderError):
+    """Somebody else has edited the rules meanwhile."""
+
+
+def read_kept(data: bytes | None) -> KeptRules:
+    """The edited rules in a value of the store; none when there is no value."""
+    return msgspec.msgpack.decode(data, type=KeptRules) if data else KeptRules()
+
+
+def compile_scope(settings: Settings, kept: KeptRules | None = None, *, now: float) -> LinkScope:
+    """The scope as the master judges by it, list files included. Raises :class:`SettingsError` for what is wrong."""
+    if kept is None or kept.rules is None:
+        rules: Rules = settings.scope.rules
+        lists = read_lists(rules)
+    else:
+        rules, lists = read_rules(list(kept.rules), "edited rules"), kept.lists
+    return LinkScope(settings.scope, settings.traps, rules=rules, lists=lists, now=now)
+
+
+def mark_of(kept: KeptRules) -> int:
+    """The number by which master and workers name these rules; 0 for those of the settings."""
+    if kept.rules is None:
+        return 0
+    return 1 + int.from_bytes(hashlib.blake2b(as_text(kept.rules).encode(), digest_size=_MARK_BYTES).digest()) // 2
+
+
+def as_text(rules: Sequence[Any]) -> str:
+    """Rules, as plain values, as they travel to workers."""
+    return msgspec.json.encode(rules).decode()
+
+
+def from_text(text: str) -> Rules:
+    """The opposite of :func:`as_text`. Raises :class:`SettingsError`."""
+    try:
+        return read_rules(msgspec.json.decode(text), "the master's rules")
+    except msgspec.DecodeError as error:
+        raise SettingsError(f"the master's rules are no JSON: {error}") from None
+
+
+class RuleKeeper(Protocol):
+    """The frontier, as far as it keeps and applies rules: :class:`spyder.frontier.frontier.Frontier`."""
+
+    def use_rules(self, judge: LinkScope, kept: bytes) -> None:
+        """Stage *kept* in the store, and judge by *judge* from now on."""
+
+
+class ScopeDesk:
+    """The master's rules: as they are now, and changed."""
+
+    def __init__(self, settings: Settings, kept: KeptRules, scope: LinkScope) -> None:
+        self._settings = settings
+        self._kept = kept
+        self._scope = scope
+
+    @property
+    def mark(self) -> int:
+        """The number that names the rules; 0 for those of the settings."""
+        return mark_of(self._kept)
+
+    @property
+    def text(self) -> str:
+        """The rules as they travel to workers; empty for those of the settings."""
+        return "" if self._kept.rules is None else as_text(self._kept.rules)
+
+    @property
+    def kept(self) -> KeptRules:
+        """What the store keeps."""
+        return self._kept
+
+    def view(self) -> ScopeView:
+        """The rules as people see them."""
+        return view_of(self._settings, self._kept, self._scope)
+
+    def judge(self, urls: Sequence[str], *, depth: int = 1, embeds: int = 0) -> tuple[UrlVerdict, ...]:
+        """What the rules say of *urls*. Raises :class:`spyder.errors.UrlError` for what is none."""
+        return judge_all(self._scope, urls, depth=depth, embeds=embeds)
+
+    def prepare(self, entries: list[Any] | None, *, version: int | None, now: float) -> tuple[KeptRules, LinkScope]:
+        """Rules that are to hold from now on, checked and compiled; None: those of the settings.
+
+        Raises :class:`SettingsError` for wrong rules, and :class:`StaleEditError` when *version* is given and is not
+        that of the rules as they are.
+        """
+        if version is not None and version != self._kept.version:
+            raise StaleEditError(f"the rules have changed meanwhile (version {self._kept.version}, not {version}): "
+                                 "look at them again with `spyder scope show`")
+        rules: tuple[Any, ...] | None = None
+        lists: dict[str, tuple[str, ...]] = {}
+        if entries is not None:
+            checked = read_rules(entries, "scope.rules")
+            rules, lists = tuple(msgspec.to_builtins(checked)), read_lists(checked)
+        kept = KeptRules(version=self._kept.version + 1, rules=rules, lists=lists)
+        return kept, compile_scope(self._settings, kept, now=now)
+
+    def apply(self, frontier: RuleKeeper, kept: KeptRules, scope: LinkScope) -> None:
+        """Have what :meth:`prepare` made hold: staged in the store."""
+        frontier.use_rules(scope, msgspec.msgpack.encode(kept))
+        self._kept, self._scope = kept, scope
+
+
+def view_of(settings: Settings, kept: KeptRules, scope: LinkScope) -> ScopeView:
+    """The rules as people see them."""
+    own = settings.scope.rules if kept.rules is None else read_rules(list(kept.rules), "edited rules")
+    return ScopeView(version=kept.version, is_edited=kept.rules is not None,
+                     rules=tuple(_plain(rule) for rule in own), sequence=scope.views)
+
+
+def judge_all(scope: LinkScope, urls: Sequence[str], *, depth: int, embeds: int) -> tuple[UrlVerdict, ...]:
+    """What *scope* says of links to *urls*. Raises :class:`spyder.errors.UrlError` for what is none."""
+    verdicts = []
+    for text in urls:
+        href = parse_seed(text).href
+        verdict = scope.judge(href, depth, embeds)
+        verdicts.append(UrlVerdict(url=href, accepted=verdict.accepted is True, rule=verdict.rule,
+                                   words=scope.words(verdict.rule, href, depth)))
+    return tuple(verdicts)
+
+
+def offline_scope(settings: Settings, store: FrontierStore | None, *, project: int, now: float) -> tuple[
+        KeptRules, LinkScope]:
+    """The rules as a master would begin with them, by the settings and what is in *store*, if there is one.
+
+    Without a store the hosts of the seeds in the settings are those in scope.
+    """
+    kept = read_kept(store.meta(f"{META}/{project}")) if store is not None else KeptRules()
+    scope = compile_scope(settings, kept, now=now)
+    scoping = HostScoping(settings.scope.mode)
+    seeded = {scoping.name_of(host_of(parse_seed(seed).href)) for seed in settings.project.seeds}
+
+    def is_seeded(href: str) -> bool:
+        name = scoping.name_of(host_of(href))
+        return name is None or name in seeded or (
+            store is not None and store.meta(f"scope/{project}/{name}") is not None)
+
+    scope.bind(is_seeded)
+    return kept, scope
+
+
+def _plain(rule: Any) -> Any:
+    """A rule as it is written: a single text stands by itself."""
+    if rule == LIMITS:
+        return rule
+    tree = msgspec.to_builtins(rule)
+    for decision in ("accept", "reject"):
+        for key, value in tree.get(decision, {}).items():
+            if isinstance(value, list | tuple) and len(value) == 1:
+                tree[decision][key] = value[0]
+    return tree
