@@ -18,26 +18,29 @@ from spyder.errors import BooksError, UrlError
 from spyder.frontier import policy
 from spyder.frontier.active import ActiveHosts
 from spyder.frontier.audit import kept_books
+from spyder.frontier.hostlimits import HostLimits
 from spyder.frontier.hosts import ActiveHost
 from spyder.frontier.leases import Lease, LeaseTable
 from spyder.frontier.ledger import Ledger
 from spyder.frontier.schedule import Schedule
-from spyder.frontier.seedscope import SeedScope
+from spyder.frontier.seedscope import RULES, SeedScope
 from spyder.frontier.silent import SilentFetches
 from spyder.frontier.transitions import Transitions
 from spyder.model.clock import Clock
 from spyder.model.limits import MAX_URL
 from spyder.model.records import Books, CrawlUri, FetchNotice, HeldLease, HostRow, Link, Outcome, QueuedUri, UriRow
-from spyder.model.scoping import HostScoping
+from spyder.model.scoping import HostScoping, ScopeJudge, Verdict, embeds_after
 from spyder.model.states import ErrorKind, LinkKind, UriState
 from spyder.model.url import HOST_BYTES, KEY_BYTES, UriIdentity, parse_seed
-from spyder.settings import FrontierSection, LimitsSection, PolitenessSection, RetrySection
+from spyder.settings import FrontierSection, LimitsSection, PolitenessSection, RetrySection, TrapsSection
 
 #: Name of the small value that says that the last master ended in good order.
 _CLEAN = "clean"
 #: A number of pages that no crawl reaches.
 _UNLIMITED = 1 << 62
 _SCHEMES = ("http://", "https://")
+#: Rules whose exclusions are counted by name.
+_LEFT_OUT_NAMES = 200
 
 
 class SeedReport(msgspec.Struct, kw_only=True):
@@ -64,7 +67,8 @@ class Frontier:
 
     def __init__(self, *, store: FrontierStore, clock: Clock, identity: UriIdentity, scoping: HostScoping,
                  prioritizer: Prioritizer, frontier: FrontierSection, politeness: PolitenessSection,
-                 retry: RetrySection, limits: LimitsSection, project: str = "default") -> None:
+                 retry: RetrySection, limits: LimitsSection, project: str = "default",
+                 judge: ScopeJudge | None = None, traps: TrapsSection | None = None) -> None:
         """Take up what the last commit left. Raises :class:`StoreError` when the store was built otherwise."""
         self._store = store
         self._clock = clock
@@ -74,11 +78,13 @@ class Frontier:
         self._limits = limits
         self._ledger = Ledger(store, project)
         self._ledger.check_identity(f"{frontier.canonical}/{frontier.assignment}")
-        self._scope = SeedScope(self._ledger, scoping)
+        self._scope = SeedScope(self._ledger, scoping, judge)
+        self._host_limits = HostLimits(traps if traps is not None else TrapsSection())
         self._schedule = Schedule(self._ledger)
         self._hosts = ActiveHosts(self._ledger, frontier, per_host=politeness.per_host)
         self._silent = SilentFetches()
         self._fetched_before: set[bytes] = set()  #: keys of URIs whose fetch had ended when their holder was lost
+        self._left_out_names = 0  #: names of rules in the counts
         self.counts: Counter[str] = Counter()  #: of this run: what ``spyder status`` shows beside the books
         earlier = self._ledger.project_meta("counts")
         self._earlier: dict[str, int] = msgspec.msgpack.decode(earlier, type=dict[str, int]) if earlier else {}
@@ -304,6 +310,22 @@ class Frontier:
             return None
         times = (self._hosts.next_wake(), self._schedule.next_at, self._silent.next_at)
         return min((at for at in times if at is not None), default=None)
+
+    # -- scope ---------------------------------------------------------------------------------------------------
+
+    @property
+    def kept_rules(self) -> bytes | None:
+        """The value that :meth:`use_rules` staged last, on this frontier; None: rules were never edited."""
+        return self._ledger.project_meta(RULES)
+
+    def use_rules(self, judge: ScopeJudge, kept: bytes) -> None:
+        """Judge links by *judge* from now on, and stage *kept*, by which the next master finds these rules."""
+        self._scope.use(judge)
+        self._ledger.stage_project_meta(RULES, kept)
+
+    def judge(self, href: str, depth: int, embeds: int = 0, *, is_seed: bool = False) -> Verdict:
+        """What the rules that hold now say of a URI that is queued already; a seed is always in scope."""
+        return Verdict(True, "seeds") if is_seed else self._scope.judge(href, depth, embeds)
 
     # -- what can be asked ---------------------------------------------------------------------------------------
 
@@ -551,7 +573,13 @@ class Frontier:
             self._fetched_before.discard(uri.key)
             self.counts["fetched_twice"] += 1
         row = self._uris.settle(uri, worker, outcome, now)
-        self._add_links(uri, outcome.links)
+        for rule, count in outcome.left_out.items():
+            self._count_left_out(rule, count)
+        is_page = outcome.failure is None and 200 <= outcome.status < 300
+        if is_page and not self._host_limits.note_page(row, is_repeat=outcome.is_repeat):
+            self._count_left_out("repeats", len(outcome.links))
+        else:
+            self._add_links(uri, outcome.links)
         return row
 
     def _add_links(self, parent: QueuedUri, links: Sequence[Link]) -> None:
@@ -563,16 +591,36 @@ class Frontier:
                 self.counts["garbage"] += 1
                 continue
             is_redirect = link.kind is LinkKind.REDIRECT
+            depth = parent.depth if is_redirect else parent.depth + 1
             if is_redirect and parent.is_seed:
                 self._scope.widen(link.url)  # where a seed leads is what its owner meant
-            elif not self._scope.admits(link.url):
+            elif self._ledger.uri(link.key) is None and (rule := self._refusal(parent, link, depth)):
                 self.counts["links_out_of_scope"] += 1
+                self._count_left_out(rule, 1)
                 continue
             if is_redirect:
-                self._uris.add(link.key, link.url, depth=parent.depth, is_seed=parent.is_seed, referrer=parent.referrer,
-                          redirects=(*parent.redirects, parent.url))
+                self._uris.add(link.key, link.url, depth=depth, is_seed=parent.is_seed, referrer=parent.referrer,
+                               redirects=(*parent.redirects, parent.url))
             else:
-                self._uris.add(link.key, link.url, depth=parent.depth + 1, referrer=parent.url)
+                self._uris.add(link.key, link.url, depth=depth, referrer=parent.url)
+
+    def _refusal(self, parent: QueuedUri, link: Link, depth: int) -> str:
+        """The rule, or the limit of its host, that keeps a link to a new URI out; empty when none does."""
+        verdict = self._scope.judge(link.url, depth, embeds_after(link.kind, parent.embeds))
+        if not verdict.accepted:
+            return verdict.rule
+        return self._host_limits.take_in(self._ledger.host(link.key[:HOST_BYTES]), link.url)
+
+    def _count_left_out(self, rule: str, count: int) -> None:
+        """Count links by the rule that keeps them out; of rules there are so many names at the most."""
+        name = f"left_out/{rule}"
+        if name not in self.counts:
+            if self._left_out_names >= _LEFT_OUT_NAMES:
+                name = "left_out/others"
+            else:
+                self._left_out_names += 1
+        self.counts[name] += count
+
 
 def _settled_parent(outcome: Outcome, row: UriRow) -> QueuedUri:
     """The page of a stale outcome as the parent of its links: the worker won't report them again, so they count."""

@@ -6,6 +6,7 @@ stored: what is forgotten only makes the limits more lenient.
 
 from __future__ import annotations
 
+import logging
 from typing import Final
 
 from spyder.model.records import HostRow
@@ -13,6 +14,10 @@ from spyder.model.sessions import may_have_session, without_sessions
 from spyder.model.url import host_of
 from spyder.settings import TrapsSection
 
+_log = logging.getLogger(__name__)
+
+#: Hosts whose limit is told in the log; it goes on counting for the others.
+_TOLD: Final = 1000
 #: Paths whose queries are counted, at the most: about 10 MB.
 _REMEMBERED: Final = 100_000
 #: Parameters from which on queries count as permutations: `?f=2&t=123` is how many a forum names its pages.
@@ -25,6 +30,7 @@ class HostLimits:
     def __init__(self, settings: TrapsSection) -> None:
         self._settings = settings
         self._counts = _Counts(_REMEMBERED)
+        self._told: set[bytes] = set()
 
     def take_in(self, row: HostRow | None, href: str) -> str:
         """The limit that keeps a new URI out; empty when none does, and then it counts.
@@ -33,6 +39,7 @@ class HostLimits:
         """
         section = self._settings
         if row is not None and section.host_uris is not None and row.known >= section.host_uris:
+            self._tell(row)
             return "host-uris"
         wanted: list[str] = []
         if section.path_queries is not None and href.count("&") >= _MANY_PARAMETERS - 1:
@@ -51,6 +58,13 @@ class HostLimits:
         for text in wanted:
             self._counts.add(text)
         return ""
+
+    def _tell(self, row: HostRow) -> None:
+        """Say once of a host that it is cut off: nobody should wonder where its other pages are."""
+        if row.key not in self._told and len(self._told) < _TOLD:
+            self._told.add(row.key)
+            _log.warning("%s has %d URIs, as many as traps.host_uris allows: no more of it are taken in", row.name,
+                         row.known)
 
     def note_page(self, row: HostRow, *, is_repeat: bool) -> bool:
         """Take note of a page that was read; True when its links are to be followed.

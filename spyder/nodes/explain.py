@@ -25,7 +25,7 @@ from spyder.model.states import ErrorKind, UriState
 from spyder.model.url import HOST_BYTES, PROJECT_BYTES, UriIdentity, Url, host_key, host_of, parse
 from spyder.nodes.explanation import Explanation, HostAnswer, UriAnswer, kind_of, rest_of, words_of
 from spyder.nodes.inspect import open_store, rfc3339
-from spyder.nodes.scopedesk import META, KeptRules, compile_scope, read_kept
+from spyder.nodes.scopedesk import KeptRules, compile_scope, read_kept
 from spyder.nodes.watchdog import Cause, Progress, blockade, span
 from spyder.scope.rules import LinkScope
 from spyder.settings import Settings
@@ -138,7 +138,7 @@ class _Asked:
     @cached_property
     def _kept_rules(self) -> KeptRules:
         """The rules as they were edited."""
-        return read_kept(self._store.meta(f"{META}/{self._number}"))
+        return read_kept(self._store, self._number)
 
     @cached_property
     def _scope(self) -> LinkScope:

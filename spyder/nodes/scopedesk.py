@@ -13,14 +13,13 @@ import msgspec
 
 from spyder.contracts import FrontierStore
 from spyder.errors import SettingsError, SpyderError
+from spyder.frontier.seedscope import RULES
 from spyder.model.scoping import HostScoping
 from spyder.model.url import host_of, parse_seed
 from spyder.scope.rules import LinkScope, Rules, RuleView, read_lists
 from spyder.settings import LIMITS, Settings, read_rules
 
-#: Name of the small value of the project that holds edited rules.
-META = "scope-rules"
-#: Bits of the number that names rules on the bus.
+#: Bytes of the number that names rules on the bus.
 _MARK_BYTES = 6
 
 
@@ -54,8 +53,9 @@ class StaleEditError(SpyderError):
     """Somebody else has edited the rules meanwhile."""
 
 
-def read_kept(data: bytes | None) -> KeptRules:
-    """The edited rules in a value of the store; none when there is no value."""
+def read_kept(store: FrontierStore, project: int) -> KeptRules:
+    """The edited rules of a project; none when they were never edited."""
+    data = store.meta(f"{RULES}/{project}")
     return msgspec.msgpack.decode(data, type=KeptRules) if data else KeptRules()
 
 
@@ -174,7 +174,7 @@ def offline_scope(settings: Settings, store: FrontierStore | None, *, project: i
 
     Without a store the hosts of the seeds in the settings are those in scope.
     """
-    kept = read_kept(store.meta(f"{META}/{project}")) if store is not None else KeptRules()
+    kept = read_kept(store, project) if store is not None else KeptRules()
     scope = compile_scope(settings, kept, now=now)
     scoping = HostScoping(settings.scope.mode)
     seeded = {scoping.name_of(host_of(parse_seed(seed).href)) for seed in settings.project.seeds}
