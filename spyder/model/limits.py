@@ -12,6 +12,7 @@ MAX_LINKS = 100_000  #: links that one outcome brings
 MAX_LINK_BYTES = 16_777_216  #: of the links that one outcome brings
 MAX_RULES = 50_000  #: lines of a robots.txt that count for us
 MAX_SCOPE_RULES = 1000  #: named rules of a scope
+MAX_RULES_TEXT = 4_194_304  #: characters of edited rules of a scope
 MAX_SITEMAPS = 1000  #: sitemaps that a robots.txt names
 MAX_VALIDATORS = 1024  #: characters of an ETag and a date
 MIN_MESSAGE = 2 * MAX_LINK_BYTES  #: bytes that a message must be allowed to have, so that every outcome fits into one

@@ -11,9 +11,11 @@ from typing import Any, Protocol
 
 import msgspec
 
+from spyder.bus.messages import ScopeRules
 from spyder.contracts import FrontierStore
 from spyder.errors import SettingsError, SpyderError
 from spyder.frontier.seedscope import RULES
+from spyder.model.limits import MAX_RULES_TEXT
 from spyder.model.scoping import HostScoping
 from spyder.model.url import host_of, parse_seed
 from spyder.scope.rules import LinkScope, Rules, RuleView, read_lists
@@ -81,8 +83,10 @@ def as_text(rules: Sequence[Any]) -> str:
     return msgspec.json.encode(rules).decode()
 
 
-def from_text(text: str) -> Rules:
-    """The opposite of :func:`as_text`. Raises :class:`SettingsError`."""
+def from_text(text: str) -> Rules | None:
+    """The opposite of :func:`as_text`, None for an empty text. Raises :class:`SettingsError`."""
+    if not text:
+        return None
     try:
         return read_rules(msgspec.json.decode(text), "the master's rules")
     except msgspec.DecodeError as error:
@@ -105,14 +109,10 @@ class ScopeDesk:
         self._scope = scope
 
     @property
-    def mark(self) -> int:
-        """The number that names the rules; 0 for those of the settings."""
-        return mark_of(self._kept)
-
-    @property
-    def text(self) -> str:
-        """The rules as they travel to workers; empty for those of the settings."""
-        return "" if self._kept.rules is None else as_text(self._kept.rules)
+    def message(self) -> ScopeRules:
+        """The rules as workers are told."""
+        return ScopeRules(number=mark_of(self._kept), rules="" if self._kept.rules is None else as_text(
+            self._kept.rules))
 
     @property
     def kept(self) -> KeptRules:
@@ -141,6 +141,8 @@ class ScopeDesk:
         if entries is not None:
             checked = read_rules(entries, "scope.rules")
             rules, lists = tuple(msgspec.to_builtins(checked)), read_lists(checked)
+            if len(as_text(rules)) > MAX_RULES_TEXT:
+                raise SettingsError(f"scope.rules: {MAX_RULES_TEXT:,} characters at the most: use a list file")
         kept = KeptRules(version=self._kept.version + 1, rules=rules, lists=lists)
         return kept, compile_scope(self._settings, kept, now=now)
 
