@@ -652,6 +652,33 @@ def _merge(into: dict[str, Any], tree: Mapping[str, Any], source: str) -> None:
             into.setdefault(name, {})[key] = checked
 
 
+def load_rules(path: str | Path) -> list[Any]:
+    """The rules of a scope in a YAML file, as plain values: a list of them, or settings with ``scope.rules``.
+
+    Raises :class:`SettingsError` in one line.
+    """
+    try:
+        tree = _yaml(Path(path).read_text(encoding="utf-8"), str(path))
+    except OSError as error:
+        raise SettingsError(f"{path}: can't be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise SettingsError(f"{path}: is not UTF-8 text") from None
+    if isinstance(tree, dict):
+        section = tree.get("scope", tree)
+        tree = section.get("rules") if isinstance(section, dict) else None
+        if tree is None:
+            raise SettingsError(f"{path}: expected a list of rules, or `scope:` with `rules:`")
+    return _rule_trees(tree, str(path))
+
+
+def read_condition(text: str) -> Any:
+    """The condition of a rule as it is written on a command line: ``host: bad.example``, or ``any``.
+
+    Raises :class:`SettingsError` when it is no YAML.
+    """
+    return _yaml(text, f"the condition {text!r}")
+
+
 def read_rules(entries: Any, source: str) -> tuple[ScopeRule | Literal["limits"], ...]:
     """The rules of a scope that *entries*, plain values, are; raises :class:`SettingsError` in one line."""
     return msgspec.convert(_rule_trees(entries, source), ScopeRules)

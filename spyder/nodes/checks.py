@@ -9,7 +9,7 @@ from pathlib import Path
 from spyder import plugins
 from spyder.errors import SettingsError, StoreError, StoreInUseError
 from spyder.nodes import processors
-from spyder.scope.rules import LinkScope
+from spyder.scope.rules import LinkScope, read_lists
 from spyder.settings import Settings, check_api_address
 
 #: What a crawl directory holds; ``--fresh`` removes nothing else.
@@ -24,7 +24,7 @@ def check(settings: Settings, *, has_workers: bool = True) -> None:
     Processors are built only where workers are to run (*has_workers*). Raises :class:`SettingsError` or
     :class:`spyder.errors.PluginError`, in one line.
     """
-    LinkScope(settings.scope)
+    LinkScope(settings.scope, settings.traps, lists=read_lists(settings.scope.rules))
     plugins.find("canonical", settings.frontier.canonical)
     plugins.find("assignment", settings.frontier.assignment)
     if has_workers:

@@ -13,11 +13,13 @@ import msgspec
 
 from spyder.bus.messages import ScopeRules
 from spyder.contracts import FrontierStore
-from spyder.errors import SettingsError, SpyderError
+from spyder.errors import ConflictError, SettingsError
 from spyder.frontier.seedscope import RULES
+from spyder.model.clock import SystemClock
 from spyder.model.limits import MAX_RULES_TEXT
 from spyder.model.scoping import HostScoping
 from spyder.model.url import host_of, parse_seed
+from spyder.nodes.inspect import open_store
 from spyder.scope.rules import LinkScope, Rules, RuleView, read_lists
 from spyder.settings import LIMITS, Settings, read_rules
 
@@ -49,10 +51,6 @@ class UrlVerdict(msgspec.Struct, frozen=True, kw_only=True):
     accepted: bool
     rule: str
     words: str
-
-
-class StaleEditError(SpyderError):
-    """Somebody else has edited the rules meanwhile."""
 
 
 def read_kept(store: FrontierStore, project: int) -> KeptRules:
@@ -119,6 +117,10 @@ class ScopeDesk:
         """What the store keeps."""
         return self._kept
 
+    def tell_time(self, now: float) -> None:
+        """From now on it is *now*, wall time: dates in URLs are compared with it."""
+        self._scope.tell_time(now)
+
     def view(self) -> ScopeView:
         """The rules as people see them."""
         return view_of(self._settings, self._kept, self._scope)
@@ -130,11 +132,11 @@ class ScopeDesk:
     def prepare(self, entries: list[Any] | None, *, version: int | None, now: float) -> tuple[KeptRules, LinkScope]:
         """Rules that are to hold from now on, checked and compiled; None: those of the settings.
 
-        Raises :class:`SettingsError` for wrong rules, and :class:`StaleEditError` when *version* is given and is not
+        Raises :class:`SettingsError` for wrong rules, and :class:`ConflictError` when *version* is given and is not
         that of the rules as they are.
         """
         if version is not None and version != self._kept.version:
-            raise StaleEditError(f"the rules have changed meanwhile (version {self._kept.version}, not {version}): "
+            raise ConflictError(f"the rules have changed meanwhile (version {self._kept.version}, not {version}): "
                                  "look at them again with `spyder scope show`")
         rules: tuple[Any, ...] | None = None
         lists: dict[str, tuple[str, ...]] = {}
@@ -170,24 +172,26 @@ def judge_all(scope: LinkScope, urls: Sequence[str], *, depth: int, embeds: int)
     return tuple(verdicts)
 
 
-def offline_scope(settings: Settings, store: FrontierStore | None, *, project: int, now: float) -> tuple[
-        KeptRules, LinkScope]:
-    """The rules as a master would begin with them, by the settings and what is in *store*, if there is one.
+def offline(settings: Settings) -> ScopeDesk:
+    """The rules as the next master would begin with them: by the settings, and by what is left of the last one.
 
-    Without a store the hosts of the seeds in the settings are those in scope.
+    Raises :class:`spyder.errors.StoreError` when there is a frontier that can't be read.
     """
-    kept = read_kept(store, project) if store is not None else KeptRules()
-    scope = compile_scope(settings, kept, now=now)
     scoping = HostScoping(settings.scope.mode)
     seeded = {scoping.name_of(host_of(parse_seed(seed).href)) for seed in settings.project.seeds}
-
-    def is_seeded(href: str) -> bool:
-        name = scoping.name_of(host_of(href))
-        return name is None or name in seeded or (
-            store is not None and store.meta(f"scope/{project}/{name}") is not None)
-
-    scope.bind(is_seeded)
-    return kept, scope
+    kept = KeptRules()
+    if settings.frontier.store != "memory" and settings.frontier_directory.exists():
+        with open_store(settings.frontier_directory, store=settings.frontier.store) as store:
+            numbers = store.metas("project/")
+            number = numbers.get(f"project/{settings.project.name}") or (
+                next(iter(numbers.values())) if len(numbers) == 1 else None)
+            if number is not None:
+                kept = read_kept(store, int(number))
+                prefix = f"scope/{int(number)}/"
+                seeded |= {name.removeprefix(prefix) for name in store.metas(prefix)}
+    scope = compile_scope(settings, kept, now=SystemClock().now())
+    scope.bind(lambda href: scoping.mode == "any" or scoping.name_of(host_of(href)) in seeded)
+    return ScopeDesk(settings, kept, scope)
 
 
 def _plain(rule: Any) -> Any:

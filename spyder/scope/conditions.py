@@ -75,6 +75,8 @@ def _words(key: str, value: object) -> str:
             return f"more than {value} characters in the query"
         case "url_length":
             return f"more than {value} characters"
+        case "content_type":
+            return f"media type {' | '.join(value) if isinstance(value, tuple) else value}, once fetched"
         case "seeds":
             return "host of a seed"
         case "any":
