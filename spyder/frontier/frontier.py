@@ -460,7 +460,7 @@ class Frontier:
         self._hosts.offer(host)
         return Grant(worker=worker, uri=CrawlUri(
             lease=lease.number, key=uri.key, url=uri.url, depth=uri.depth, attempt=uri.attempt, referrer=uri.referrer,
-            redirects=uri.redirects, is_seed=uri.is_seed))
+            redirects=uri.redirects, is_seed=uri.is_seed, embeds=uri.embeds))
 
     def _connection_freed(self, lease: Lease, elapsed: float, trouble: ErrorKind | None, retry_after: float,
                           now: float) -> None:
@@ -598,11 +598,12 @@ class Frontier:
                 self.counts["links_out_of_scope"] += 1
                 self._count_left_out(rule, 1)
                 continue
+            embeds = embeds_after(link.kind, parent.embeds)
             if is_redirect:
                 self._uris.add(link.key, link.url, depth=depth, is_seed=parent.is_seed, referrer=parent.referrer,
-                               redirects=(*parent.redirects, parent.url))
+                               redirects=(*parent.redirects, parent.url), embeds=embeds)
             else:
-                self._uris.add(link.key, link.url, depth=depth, referrer=parent.url)
+                self._uris.add(link.key, link.url, depth=depth, referrer=parent.url, embeds=embeds)
 
     def _refusal(self, parent: QueuedUri, link: Link, depth: int) -> str:
         """The rule, or the limit of its host, that keeps a link to a new URI out; empty when none does."""

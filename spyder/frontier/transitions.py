@@ -46,7 +46,7 @@ class Transitions:
         self._ledger.stage_project_meta("order", str(self._order).encode())
 
     def add(self, key: bytes, href: str, *, depth: int, is_seed: bool = False, referrer: str = "",
-             redirects: tuple[str, ...] = ()) -> bool:
+            redirects: tuple[str, ...] = (), embeds: int = 0) -> bool:
         """Stage a URI, unless it is known; True when it is new."""
         row = self._ledger.uri(key)
         if row is not None:
@@ -55,7 +55,8 @@ class Transitions:
             return False
         priority = self._prioritize(href, depth=depth, is_seed=is_seed)
         self._enqueue(QueuedUri(key=key, place=b"", url=href, depth=depth, priority=priority, referrer=referrer,
-                                redirects=redirects, is_seed=is_seed))
+                                redirects=redirects, is_seed=is_seed, embeds=embeds))
+        self._ledger.hosts((key[:HOST_BYTES],))[0].known += 1  # staged with the queue's row
         self.books.discovered += 1
         return True
 
@@ -77,7 +78,7 @@ class Transitions:
         place = (127 - uri.priority).to_bytes(1, "big") + self._order.to_bytes(7, "big")
         uri = QueuedUri(key=uri.key, place=place, url=uri.url, depth=uri.depth, priority=uri.priority,
                         attempt=uri.attempt, referrer=uri.referrer, redirects=uri.redirects, is_seed=uri.is_seed,
-                        strikes=uri.strikes)
+                        strikes=uri.strikes, embeds=uri.embeds)
         self._ledger.enqueue(uri)
         row = self.host_row(uri)
         row.queued += 1
