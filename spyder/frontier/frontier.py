@@ -20,13 +20,14 @@ from spyder.errors import BooksError, UrlError
 from spyder.frontier import policy
 from spyder.frontier.active import ActiveHosts
 from spyder.frontier.audit import kept_books
+from spyder.frontier.hostlimits import HostLimits
 from spyder.frontier.hosts import ActiveHost, Errand
 from spyder.frontier.leases import Lease, LeaseTable
 from spyder.frontier.ledger import Ledger
 from spyder.frontier.origins import MAX_HOPS, Cleared, Held, Origins, Refusal
 from spyder.frontier.politeness import Fetch, Politeness
 from spyder.frontier.schedule import Schedule
-from spyder.frontier.seedscope import SeedScope
+from spyder.frontier.seedscope import RULES, SeedScope
 from spyder.frontier.silent import SilentFetches
 from spyder.frontier.transitions import Transitions
 from spyder.model.clock import Clock
@@ -45,10 +46,17 @@ from spyder.model.records import (
     QueuedUri,
     UriRow,
 )
-from spyder.model.scoping import HostScoping
+from spyder.model.scoping import HostScoping, ScopeJudge, Verdict, embeds_after
 from spyder.model.states import ErrorKind, LinkKind, Purpose, UriState
 from spyder.model.url import HOST_BYTES, KEY_BYTES, UriIdentity, origin_of, parse_seed
-from spyder.settings import FrontierSection, LimitsSection, PolitenessSection, RetrySection, RobotsSection
+from spyder.settings import (
+    FrontierSection,
+    LimitsSection,
+    PolitenessSection,
+    RetrySection,
+    RobotsSection,
+    TrapsSection,
+)
 
 #: Name of the small value that says that the last master ended in good order.
 _CLEAN = "clean"
@@ -60,6 +68,8 @@ _REFUSALS = 1000
 #: Failures of connections after which the address is looked up anew.
 _NOT_THERE = frozenset({ErrorKind.CONNECT, ErrorKind.TIMEOUT})
 _NO_HINT = Hint(index=0)
+#: Rules whose exclusions are counted by name.
+_LEFT_OUT_NAMES = 200
 
 
 class SeedReport(msgspec.Struct, kw_only=True):
@@ -87,7 +97,8 @@ class Frontier:
     def __init__(self, *, store: FrontierStore, clock: Clock, identity: UriIdentity, scoping: HostScoping,
                  prioritizer: Prioritizer, frontier: FrontierSection, politeness: PolitenessSection,
                  retry: RetrySection, limits: LimitsSection, robots: RobotsSection, agent: str,
-                 looks_up: bool = True, project: str = "default") -> None:
+                 looks_up: bool = True, project: str = "default", judge: ScopeJudge | None = None,
+                 traps: TrapsSection | None = None) -> None:
         """Take up what the last commit left. Raises :class:`StoreError` when the store was built otherwise.
 
         *agent* is our product token in robots.txt; *looks_up*: names are looked up before pages are fetched, so that
@@ -100,7 +111,8 @@ class Frontier:
         self._uses_sitemaps = robots.sitemaps
         self._ledger = Ledger(store, project)
         self._ledger.check_identity(f"{frontier.canonical}/{frontier.assignment}")
-        self._scope = SeedScope(self._ledger, scoping)
+        self._scope = SeedScope(self._ledger, scoping, judge)
+        self._host_limits = HostLimits(traps if traps is not None else TrapsSection())
         self._schedule = Schedule(self._ledger)
         self._origins = Origins(self._ledger, robots, retry, agent=agent, looks_up=looks_up)
         self._hosts = ActiveHosts(self._ledger, frontier, per_host=politeness.per_host, per_ip=politeness.per_ip,
@@ -108,6 +120,7 @@ class Frontier:
         self._politeness = Politeness(politeness, self._hosts, clock)
         self._silent = SilentFetches()
         self._fetched_before: set[bytes] = set()  #: keys of URIs whose fetch had ended when their holder was lost
+        self._left_out_names = 0  #: names of rules in the counts
         self.counts: Counter[str] = Counter()  #: of this run: what ``spyder status`` shows beside the books
         earlier = self._ledger.project_meta("counts")
         self._earlier: dict[str, int] = msgspec.msgpack.decode(earlier, type=dict[str, int]) if earlier else {}
@@ -391,6 +404,22 @@ class Frontier:
             return None
         times = (self._hosts.next_wake(), self._schedule.next_at, self._silent.next_at)
         return min((at for at in times if at is not None), default=None)
+
+    # -- scope ---------------------------------------------------------------------------------------------------
+
+    @property
+    def kept_rules(self) -> bytes | None:
+        """The value that :meth:`use_rules` staged last, on this frontier; None: rules were never edited."""
+        return self._ledger.project_meta(RULES)
+
+    def use_rules(self, judge: ScopeJudge, kept: bytes) -> None:
+        """Judge links by *judge* from now on, and stage *kept*, by which the next master finds these rules."""
+        self._scope.use(judge)
+        self._ledger.stage_project_meta(RULES, kept)
+
+    def judge(self, href: str, depth: int, embeds: int = 0, *, is_seed: bool = False) -> Verdict:
+        """What the rules that hold now say of a URI that is queued already; a seed is always in scope."""
+        return Verdict(True, "seeds") if is_seed else self._scope.judge(href, depth, embeds)
 
     # -- what can be asked ---------------------------------------------------------------------------------------
 
@@ -765,9 +794,13 @@ class Frontier:
             self._fetched_before.discard(uri.key)
             self.counts["fetched_twice"] += 1
         row = self._uris.settle(uri, worker, outcome, now)
-        if outcome.failure is None and outcome.size:
-            row.repeats = row.repeats + 1 if outcome.is_repeat else 0
-        self._add_links(uri, outcome.links, outcome.hints)
+        for rule, count in outcome.left_out.items():
+            self._count_left_out(rule, count)
+        is_page = outcome.failure is None and 200 <= outcome.status < 300 and outcome.size > 0
+        if is_page and not self._host_limits.note_page(row, is_repeat=outcome.is_repeat):
+            self._count_left_out("repeats", len(outcome.links))
+        else:
+            self._add_links(uri, outcome.links, outcome.hints)
         return row
 
     def _add_links(self, parent: QueuedUri, links: Sequence[Link], hints: Sequence[Hint] = ()) -> None:
@@ -780,20 +813,40 @@ class Frontier:
                 self.counts["garbage"] += 1
                 continue
             is_redirect = link.kind is LinkKind.REDIRECT
+            depth = parent.depth if is_redirect else parent.depth + 1
             if is_redirect and parent.is_seed:
                 self._scope.widen(link.url)  # where a seed leads is what its owner meant
-            elif not self._scope.admits(link.url):
+            elif self._ledger.uri(link.key) is None and (rule := self._refusal(parent, link, depth)):
                 self.counts["links_out_of_scope"] += 1
+                self._count_left_out(rule, 1)
                 continue
+            embeds = embeds_after(link.kind, parent.embeds)
             if is_redirect:
-                self._uris.add(link.key, link.url, depth=parent.depth, is_seed=parent.is_seed, referrer=parent.referrer,
-                               redirects=(*parent.redirects, parent.url), embeds=parent.embeds)
+                self._uris.add(link.key, link.url, depth=depth, is_seed=parent.is_seed, referrer=parent.referrer,
+                               redirects=(*parent.redirects, parent.url), embeds=embeds)
                 continue
             hint = said.get(index, _NO_HINT) if said else _NO_HINT
-            is_new = self._uris.add(link.key, link.url, depth=parent.depth + 1, referrer=parent.url,
-                                    embeds=parent.embeds + 1 if link.kind is LinkKind.EMBED else 0, hint=hint.priority)
+            is_new = self._uris.add(link.key, link.url, depth=depth, referrer=parent.url, embeds=embeds,
+                                    hint=hint.priority)
             if hint.modified and not is_new:
                 self._fetch_if_changed(link.key, hint.modified)
+
+    def _refusal(self, parent: QueuedUri, link: Link, depth: int) -> str:
+        """The rule, or the limit of its host, that keeps a link to a new URI out; empty when none does."""
+        verdict = self._scope.judge(link.url, depth, embeds_after(link.kind, parent.embeds))
+        if not verdict.accepted:
+            return verdict.rule
+        return self._host_limits.take_in(self._ledger.host(link.key[:HOST_BYTES]), link.url)
+
+    def _count_left_out(self, rule: str, count: int) -> None:
+        """Count links by the rule that keeps them out; of rules there are so many names at the most."""
+        name = f"left_out/{rule}"
+        if name not in self.counts:
+            if self._left_out_names >= _LEFT_OUT_NAMES:
+                name = "left_out/others"
+            else:
+                self._left_out_names += 1
+        self.counts[name] += count
 
     def _fetch_if_changed(self, key: bytes, modified: float) -> None:
         """Stage that a page is fetched again which has changed (wall time) since it was fetched last."""

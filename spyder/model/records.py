@@ -12,6 +12,7 @@ from spyder.model.limits import (
     MAX_LINKS,
     MAX_REDIRECTS,
     MAX_RULES,
+    MAX_SCOPE_RULES,
     MAX_SITEMAPS,
     MAX_VALIDATORS,
     LeaseNumber,
@@ -37,6 +38,10 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=Fals
 
 class OwnedRecord(msgspec.Struct, kw_only=True, array_like=True, gc=False):
     """Base of the records that one owner, the frontier, changes in place."""
+
+
+#: Links by the rule that keeps them out.
+LeftOut = Annotated[dict[Name, Natural], Meta(max_length=MAX_SCOPE_RULES + 100)]
 
 
 class QueuedUri(Record, frozen=True, kw_only=True):
@@ -224,6 +229,7 @@ class Outcome(Record, frozen=True, kw_only=True):
     validators: Validators = ""  #: of the copy that was fetched
     hints: Annotated[tuple[Hint, ...], Meta(max_length=MAX_LINKS)] = ()  #: about some of the links
     is_repeat: bool = False  #: the page is a near-duplicate of another one of its host
+    left_out: LeftOut = msgspec.field(default_factory=dict)  #: links that rules keep out, by rule
 
 
 class HeldLease(Record, frozen=True, kw_only=True):

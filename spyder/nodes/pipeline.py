@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from base64 import b32encode
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -24,11 +25,12 @@ from spyder.model.clock import StageTimes
 from spyder.model.limits import MAX_LINK_BYTES, MAX_LINKS, MAX_URL
 from spyder.model.records import Failure, Hint, Link, Outcome, Page, PageRecord, RobotsRules
 from spyder.model.robots import RobotsVerdict, robots_verdict
+from spyder.model.scoping import embeds_after
 from spyder.model.states import ErrorKind, LinkKind, Purpose
 from spyder.model.url import PROJECT_BYTES, UriIdentity, host_of
 from spyder.nodes import processors
 from spyder.nodes.pageview import FetchedPage
-from spyder.scope.rules import LinkScope
+from spyder.scope.rules import LinkScope, Rules
 from spyder.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -83,7 +85,8 @@ class Pipeline:
         self._identity = identity
         self._agent = robots_agent(settings)
         self._stages = stages
-        self._scope = LinkScope(settings.scope)
+        self._scope = LinkScope(settings.scope, settings.traps)
+        self._left_out: Counter[str] = Counter()  #: links of the page that rules keep out, by rule
         self._seen = SeenLinks(settings.extract.seen_links)
         self._extractors = Extractors(settings)
         traps = settings.traps
@@ -99,11 +102,21 @@ class Pipeline:
         self._seen = SeenLinks(self._extract.seen_links)
         self._recent = {}
 
+    def use_rules(self, rules: Rules | None) -> None:
+        """Judge links by *rules* from now on, None: by those of the settings; and report all links anew.
+
+        Raises :class:`spyder.errors.SettingsError` for rules that can't be compiled.
+        """
+        self._scope = LinkScope(self._settings.scope, self._settings.traps, rules=rules)
+        self.forget_links()
+
     def __call__(self, page: Page, body: bytes, *, now: float) -> Processed:
         """The outcome and the record of *page*; *now* is wall time in seconds. A failure is an outcome, too."""
         self._now = now
         if page.uri.purpose is not Purpose.PAGE:
             return self._prerequisite(page, body)
+        self._scope.tell_time(now)
+        self._left_out = Counter()
         try:
             return self._process(page, body)
         except Exception as error:  # noqa: BLE001  the stage's edge: whatever a page does to us becomes its outcome
@@ -158,12 +171,23 @@ class Pipeline:
                 failure = Failure(kind=ErrorKind.REDIRECT_LIMIT,
                                   detail=f"more than fetch.max_redirects ({self._settings.fetch.max_redirects})")
                 view.drop_links()
+            elif refused := self._refused_type(page, view):
+                failure, body = refused, b""
+                view.drop_links()
             elif self._stages and page.status < 300:
                 failure = processors.run(self._stages, view, on_step=self._on_step)
                 unwritable = _unwritable(view)  # whatever failed before: the record is written all the same
                 failure = failure or unwritable
                 self._times.lap("processors")
         return self._result(page, body, failure, view)
+
+    def _refused_type(self, page: Page, view: FetchedPage) -> Failure | None:
+        """Why the media type of a page keeps it out of the crawl; None when it does not, and for seeds."""
+        if page.status >= 300 or page.uri.is_seed:
+            return None
+        rule = self._scope.refused_type(view.content_type, page.uri.url, page.uri.depth, page.uri.embeds)
+        return Failure(kind=ErrorKind.CONTENT_TYPE, detail=f"rule `{rule}` of scope.rules rejects "
+                       f"{view.content_type or 'a page without a media type'}") if rule else None
 
     def _read(self, page: Page, body: bytes) -> FetchedPage:
         """What the extractors say of a page."""
@@ -193,7 +217,8 @@ class Pipeline:
                           validators=_validators(page) if self._settings.fetch.conditional else "",
                           hints=hints,
                           is_repeat=view is not None and view.near is not None and bool(view.near.of)
-                          and self._settings.traps.near_duplicates == "damp")
+                          and self._settings.traps.near_duplicates == "damp",
+                          left_out=dict(self._left_out))
         if failure is not None and uri.attempt < self._retry.retries(failure.kind):
             return Processed(outcome=outcome, record=None)
         record = self._record(page, body, failure, view)
@@ -207,20 +232,34 @@ class Pipeline:
         """
         project = int.from_bytes(page.uri.key[:PROJECT_BYTES], "big")
         depth, key_of = page.uri.depth, self._identity.key
-        admits, is_new, recent = self._scope.admits, self._seen.is_new, self._recent
-        told = view.hints
+        scope, is_new, recent = self._scope, self._seen.is_new, self._recent
+        admits, refusal, told = scope.admits, scope.refusal, view.hints
         links: list[Link] = []
         hints: list[Hint] = []
         for href, kind in view.found.items():
-            its_depth = depth if kind is LinkKind.REDIRECT else depth + 1
-            if kind is not LinkKind.REDIRECT and recent.get(href, _NEVER) <= its_depth and href not in told:
+            is_redirect = kind is LinkKind.REDIRECT
+            its_depth = depth if is_redirect else depth + 1
+            # an embedded link may be in scope where another one to the same URL is not: then it is looked at by itself
+            is_apart = kind is LinkKind.EMBED and scope.judges_embeds
+            name = f"{href} " if is_apart else href
+            if not is_redirect and recent.get(name, _NEVER) <= its_depth and href not in told:
                 continue
-            recent[href] = its_depth
-            if not admits(href, its_depth) and not (
-                    kind is LinkKind.REDIRECT and page.uri.is_seed and len(href) <= MAX_URL):
+            recent[name] = its_depth
+            if is_redirect and page.uri.is_seed and len(href) <= MAX_URL:  # where a seed leads is in scope
+                key = key_of(project, href)
+                if is_new(key, its_depth):
+                    links.append(Link(url=href, key=key, kind=kind))
+                continue
+            if not admits(href, its_depth):
+                self._left_out[scope.judge(href, its_depth).rule] += 1
                 continue
             key = key_of(project, href)
-            if is_new(key, its_depth) or href in told:
+            if not is_new(key + b"e" if is_apart else key, its_depth) and href not in told:
+                continue
+            rule = refusal(href, its_depth, embeds_after(kind, page.uri.embeds))
+            if rule:
+                self._left_out[rule] += 1
+            else:
                 if (hint := told.get(href)) is not None:
                     hints.append(Hint(index=len(links), priority=hint.priority, modified=hint.modified))
                 links.append(Link(url=href, key=key, kind=kind))
