@@ -1,4 +1,4 @@
-"""For tests of what is built on Spyder: a clock that stands still, pages without a network, and a site on loopback."""
+"""For tests of what is built on Spyder: a clock that stands still, pages without a network, and sites on loopback, one of them hostile."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from spyder.model.records import CrawlUri, Page
 from spyder.model.url import parse
 from spyder.nodes.pageview import FetchedPage
 from spyder.settings import ExtractSection, ScopeSection
+from spyder.testsite.hostile.site import HostileSite
 from spyder.testsite.site import LocalSite
 
-__all__ = ["LocalSite", "ManualClock", "make_page"]
+__all__ = ["HostileSite", "LocalSite", "ManualClock", "make_page"]
 
 
 class ManualClock:
