@@ -1,4 +1,4 @@
-"""For tests of what is built on Spyder: a clock that stands still, pages without a network, and sites on loopback, one of them hostile."""
+"""For tests of what is built on Spyder: a clock that stands still, pages without a network, sites on loopback."""
 
 from __future__ import annotations
 
