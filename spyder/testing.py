@@ -12,9 +12,11 @@ from spyder.model.url import parse
 from spyder.nodes.pageview import FetchedPage
 from spyder.settings import ExtractSection, ScopeSection
 from spyder.testsite.hostile.site import HostileSite
+from spyder.testsite.hostweb.verdict import WebRules
+from spyder.testsite.hostweb.web import HostWeb
 from spyder.testsite.site import LocalSite
 
-__all__ = ["HostileSite", "LocalSite", "ManualClock", "make_page"]
+__all__ = ["HostWeb", "HostileSite", "LocalSite", "ManualClock", "WebRules", "make_page"]
 
 
 class ManualClock:
