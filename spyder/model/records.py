@@ -133,6 +133,7 @@ class CrawlUri(Record, frozen=True, kw_only=True):
     address: Name = ""  #: IP address to connect to, looked up before; empty: look the name up
     validators: Validators = ""  #: of the copy that was fetched before, see :class:`UriRow`
     embeds: Natural = 0  #: transclusion hops: of the last links on the way here, how many in a row embed
+    is_permitted: bool = False  #: a seed names this very host and port, which the guard refuses otherwise
 
 
 class Failure(Record, frozen=True, kw_only=True):
