@@ -145,7 +145,7 @@ class PolitenessSection(Section, frozen=True):
     max_backoff: Annotated[Seconds, doc("seconds that a host rests at the most")] = 300.0
     max_retry_after: Annotated[Seconds, doc("seconds; a longer Retry-After is cut to this")] = 3600.0
     slowdown: Annotated[
-        Seconds, doc("seconds added to a host's delay at a 429 or 503; doubled by the next, halved by a good answer")
+        Seconds, doc("seconds added to a host's delay at a 429 or 503: doubled by the next, less after good answers")
     ] = 1.0
     max_slowdown: Annotated[Seconds, doc("seconds added at the most")] = 60.0
     park_after: Annotated[Count, doc("failed connections in a row after which a host is parked")] = 4
