@@ -15,7 +15,8 @@ def host(number, robots=Robots.RULES, *, address=None, crawl_delay=0.0):
 
 
 def asked(number, path, start, end, **more):
-    return WebRequest(**{"host": number, "path": path, "start": start, "end": end, "status": 200, "connection": 1} | more)
+    fields = {"host": number, "path": path, "start": start, "end": end, "status": 200, "connection": 1}
+    return WebRequest(**fields | more)
 
 
 def robots(number, start, end, **more):
