@@ -131,7 +131,7 @@ class Welcome(Record, frozen=True, kw_only=True, tag="welcome"):
         return (self.master, self.epoch, self.session) == (other.master, other.epoch, other.session)
 
     def is_after(self, other: Welcome) -> bool:
-        """False for a welcome that was overtaken: of the same master not later than *other*, or to an older greeting."""
+        """False for a welcome that was overtaken: not later than *other*, or to an older greeting."""
         if (self.master, self.epoch) == (other.master, other.epoch):
             return self.session > other.session
         return self.heard >= other.heard

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from spyder.model.limits import (
+    MAX_CUTS,
     MAX_LINKS,
     MAX_REDIRECTS,
     MAX_RULES,
@@ -182,6 +183,8 @@ class Page(Record, frozen=True, kw_only=True):
     ip: Name = ""  #: the server's address
     http_version: Name = ""  #: "1.0", "1.1", "2" or "3"
     address_ttl: Seconds = 0.0  #: of a look-up: seconds that the address in ``ip`` holds
+    #: Settings whose limit cut something off that is not an error.
+    limits: Annotated[tuple[Name, ...], Meta(max_length=MAX_CUTS)] = ()
 
 
 class Link(Record, frozen=True, kw_only=True):
