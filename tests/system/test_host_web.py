@@ -37,7 +37,7 @@ def _settings(path: Path, web: HostWeb, *, processes: int = 4, **politeness: obj
                        **politeness},
         "retry": {"attempts": {"connect": 2, "timeout": 2, "reset": 3, "http-429": 3, "http-5xx": 3},
                   "delay": {"connect": 0.5, "timeout": 0.5, "reset": 0.5, "http-429": 0.5, "http-5xx": 0.5},
-                  "factor": 1.0},
+                  "factor": 1.0, "max_delay": 1.0},
         "fetch": {"first_byte_timeout": 2.0, "contact": "https://crawler.test/"},
         "worker": {"processes": processes, "slots": 64, "restart_delay": 0.1},
     }

@@ -61,7 +61,7 @@ def _endings(output: Path) -> dict[str, Ending]:
             view = json.loads(line)
             record = told.get(view["url"], {})
             endings[view["url"]] = Ending(
-                state=view["state"], status=view.get("status", 0), reason=view.get("reason", ""),
+                state=view["state"], status=view.get("status", 0), reason=view.get("reason", "").partition(":")[0],
                 title=record.get("title", "") if record else None,
                 elapsed=record.get("elapsed_ms", 0.0) / 1000 if record else None)
     return endings

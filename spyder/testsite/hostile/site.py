@@ -28,7 +28,7 @@ _SETTINGS: dict[str, dict[str, Any]] = {
                    "park_after": 2, "park_delay": 0.3, "park_factor": 1.0, "max_park_delay": 0.5, "park_looks": 1},
     "retry": {"attempts": {"connect": 1, "timeout": 1, "reset": 1, "http-429": 1, "http-5xx": 2},
               "delay": {"connect": 0.1, "timeout": 0.1, "reset": 0.1, "http-429": 0.1, "http-5xx": 0.1},
-              "factor": 1.0},
+              "factor": 1.0, "max_delay": 1.0},
     "fetch": {"connect_timeout": 2.0, "first_byte_timeout": 2.0, "timeout": 4.0, "min_speed": 100,
               "min_speed_time": 2, "max_wire_size": 4_194_304, "max_body_size": 4_194_304, "max_header_size": 65_536,
               "max_header_count": 200, "max_redirects": 5, "connections": 64},
