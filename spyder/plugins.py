@@ -16,6 +16,9 @@ BUILT_IN: Mapping[str, Mapping[str, str]] = {
     "store": {"memory": "spyder.stores.memory:MemoryStore", "rocksdb": "spyder.stores.rocksdb:RocksdbStore"},
     "canonical": {"plain": "spyder.scope.canonical:PLAIN", "standard": "spyder.scope.canonical:STANDARD"},
     "assignment": {"host": "spyder.frontier.assignment:by_host", "domain": "spyder.frontier.assignment:by_domain"},
+    "extractor": {"html": "spyder.extract.builtin:Html", "headers": "spyder.extract.builtin:read_headers",
+                  "sitemap": "spyder.extract.sitemap:Sitemap", "feed": "spyder.extract.feed:Feed",
+                  "css": "spyder.extract.css:Css", "pdf": "spyder.extract.pdf:Pdf"},
     "prioritizer": {"fifo": "spyder.frontier.prioritizer:FirstComeFirstServed"},
 }
 

@@ -35,6 +35,7 @@ _SECRETS = frozenset({"auth", "client_certificates", "proxies", "token"})
 Seconds = Annotated[float, Meta(ge=0)]
 Count = Annotated[int, Meta(ge=1)]
 CountOrNone = Annotated[int, Meta(ge=0)] | None
+CountOrZero = Annotated[int, Meta(ge=0)]
 Bytes = Annotated[int, Meta(ge=1)]
 BytesOrNone = Annotated[int, Meta(ge=0)]
 
@@ -340,7 +341,34 @@ class TrapsSection(Section, frozen=True):
 class ExtractSection(Section, frozen=True):
     """What is read from a page."""
 
-    max_parse_size: Annotated[Bytes, doc("bytes of a body that are parsed for links; the rest is ignored")] = 16_777_216
+    extractors: Annotated[
+        tuple[str, ...],
+        doc("who reads responses, in order: html, headers, sitemap, feed, css, pdf, or module:Class of an Extractor"),
+    ] = ("html", "headers", "sitemap", "feed")
+    embeds: Annotated[bool, doc("what pages, styles, sitemaps and feeds embed (images, scripts ...) is followed")] = (
+        False
+    )
+    max_parse_size: Annotated[Bytes, doc("bytes of a body that are parsed for links; the rest is ignored")] = 4_194_304
+    max_parse_memory: Annotated[
+        BytesOrNone, doc("bytes that reading one body may take; a larger page has no links; 0: no limit")
+    ] = 536_870_912
+    max_parse_time: Annotated[
+        Seconds, doc("seconds for one sitemap, feed, style sheet or PDF; after that it is given up; 0: no limit")
+    ] = 10.0
+    max_sitemap_size: Annotated[Bytes, doc("bytes of a sitemap or feed, decompressed; the rest is ignored")] = (
+        52_428_800
+    )
+    max_sitemap_entries: Annotated[
+        Count, Meta(le=MAX_LINKS), doc("entries of a sitemap or feed; the rest is left out")
+    ] = 50_000
+    max_sitemap_depth: Annotated[
+        CountOrZero, doc("sitemap indexes in a chain; what the last one names is left out; 0: none is followed")
+    ] = 4
+    sitemap_location: Annotated[
+        Literal["any", "host", "path"],
+        doc("which pages a sitemap may list: any (scope decides); its host's, or that of the robots.txt which named it;"
+            " those below its own folder (sitemaps.org)"),
+    ] = "any"
     content_types: Annotated[tuple[str, ...], doc("media types that are parsed as HTML")] = (
         "text/html",
         "application/xhtml+xml",
@@ -581,9 +609,9 @@ def _shared(settings: Settings, name: str) -> Any:
         case FrontierSection():
             return [section.canonical, section.assignment]
         case RobotsSection():
-            return [section, product_token(settings.fetch.user_agent)]
+            return [section, product_token(settings.fetch.user_agent or "Spyder")]
         case ExtractSection():
-            return [section.max_parse_size, section.content_types]
+            return [getattr(section, name) for name in section.__struct_fields__ if name != "seen_links"]
         case _:
             return section
 

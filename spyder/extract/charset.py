@@ -19,6 +19,7 @@ _ASCII_ONLY: Final = bytes(octet if octet < 0x80 else ord("?") for octet in rang
 _XML_ENCODING: Final = re.compile(rb"""<\?xml[^>]*?encoding[\0-\x20]*=[\0-\x20]*(?:"([^">]*)"|'([^'>]*)')""")
 _MEMBER: Final = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*"?)+', re.DOTALL)
 _PARAMETER: Final = re.compile(r';[ \t\r\n]*([^;=]*)(?:=("(?:[^"\\]|\\.)*"?[^;]*|[^;]*))?', re.DOTALL)
+_MEDIA_TYPE: Final = re.compile(r"[-!#$%&'*+.^_`|~0-9a-z]+/[-!#$%&'*+.^_`|~0-9a-z]+")  # HTTP tokens, in lower case
 _QUOTED: Final = re.compile(r'"((?:[^"\\]|\\.)*)', re.DOTALL)
 
 #: WHATWG names whose encoder Python knows by another name, or best matches with another one.
@@ -57,6 +58,15 @@ def header_charset(content_type: str) -> str | None:
         if essence == first:
             found = _charset_parameter(semicolon + parameters) or found
     return found
+
+
+def media_types(content_type: str) -> list[str]:
+    """The media types in a Content-Type header, in order, in lower case and without parameters.
+
+    What is none is left out (WHATWG MIME Sniffing, section 4.4).
+    """
+    found = (member.partition(";")[0].strip(_ASCII_WHITESPACE).lower() for member in _MEMBER.findall(content_type))
+    return [essence for essence in found if _MEDIA_TYPE.fullmatch(essence)]
 
 
 def _charset_parameter(parameters: str) -> str | None:

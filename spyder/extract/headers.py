@@ -1,4 +1,4 @@
-"""Links that stand in a response's header fields: Location, Link and Refresh."""
+"""Links that stand in a response's header fields: Location, Link, Refresh and Content-Location."""
 
 from __future__ import annotations
 
@@ -37,18 +37,23 @@ def header_links(headers: Headers, *, url: str, status: int) -> dict[str, LinkKi
 
     Location counts with the statuses of :data:`REDIRECTS` only, Refresh by :func:`spyder.extract.html.meta_refresh`,
     Link (RFC 8288) unless all its relations are :data:`NO_PAGES`. Of several Location or Refresh fields the first
-    counts. A Refresh of the page itself is no link.
+    counts. A Refresh or Content-Location (RFC 9110, section 8.7) of the page itself is no link.
     """
     links: dict[str, LinkKind] = {}
     if status in REDIRECTS and (location := field(headers, "location")):
         _add(links, url, location, LinkKind.REDIRECT)
-    refresh = meta_refresh(_utf_8(field(headers, "refresh")))
-    if refresh is not None and refresh[1]:
-        _add(links, url, refresh[1], LinkKind.REFRESH)
+    refresh, targets = "", []
     for name, value in headers:
         if name == "link":
-            for target in link_targets(value):
-                _add(links, url, target, LinkKind.NAVIGATION)
+            targets += link_targets(value)
+        elif name == "refresh":
+            refresh = refresh or value
+        elif name == "content-location":
+            _add(links, url, value, LinkKind.NAVIGATION, without=url)
+    if refresh and (found := meta_refresh(_utf_8(refresh))) is not None and found[1]:
+        _add(links, url, found[1], LinkKind.REFRESH)
+    for target in targets:
+        _add(links, url, target, LinkKind.NAVIGATION)
     return links
 
 
@@ -71,9 +76,10 @@ def link_targets(value: str) -> list[str]:
     return targets
 
 
-def _add(links: dict[str, LinkKind], url: str, reference: str, kind: LinkKind) -> None:
+def _add(links: dict[str, LinkKind], url: str, reference: str, kind: LinkKind, *, without: str = "") -> None:
     for href in resolve_all(url, (without_fragment(_utf_8(reference)),), 1):
-        links.setdefault(href, kind)
+        if href != without:
+            links.setdefault(href, kind)
 
 
 def _utf_8(value: str) -> str:

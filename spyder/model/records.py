@@ -273,4 +273,5 @@ class PageRecord(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     limits: tuple[str, ...] = ()  #: settings whose limit cut something off that is not an error, such as links
     marks: tuple[str, ...] = ()  #: what the page asks of its readers: ``noindex``, ``nofollow``, ``noarchive`` ...
     near_duplicate_of: str = ""  #: URL of a page of the same host with nearly the same text
+    media_type: str = ""  #: what the body is by its content, when the header says something else
     fingerprint: str = ""  #: of the text, 16 hexadecimal digits: near-duplicates differ in few bits

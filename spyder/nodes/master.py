@@ -17,10 +17,10 @@ from spyder.bus.garbage import Garbage
 from spyder.bus.messages import Codec, LeaseBatch, MasterMessage, OutcomeMessage, WorkerMessage, read_stranger
 from spyder.bus.sockets import Frames, Reader, Sender, Socket, Sockets, bind_push
 from spyder.errors import MessageError, StoreError
+from spyder.fetch.identity import robots_agent
 from spyder.frontier.frontier import Frontier, SeedReport
 from spyder.frontier.requeue import RequeueReport, Requeuing
 from spyder.model.clock import Clock, StageTimes, cpu_seconds
-from spyder.model.robots import product_token
 from spyder.model.scoping import HostScoping
 from spyder.model.url import UriIdentity
 from spyder.nodes.checkpoints import Checkpoint, Checkpoints
@@ -333,7 +333,7 @@ def open_frontier(settings: Settings, clock: Clock) -> Frontier:
             store=store, clock=clock, identity=identity, scoping=HostScoping(settings.scope.mode),
             prioritizer=prioritizer, frontier=section, politeness=settings.politeness, retry=settings.retry,
             limits=settings.limits, robots=settings.robots, project=settings.project.name,
-            agent=settings.robots.agent or product_token(settings.fetch.user_agent))
+            agent=robots_agent(settings))
     except BaseException:
         store.close()
         raise

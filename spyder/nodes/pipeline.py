@@ -11,8 +11,8 @@ from functools import lru_cache
 
 import msgspec
 
-from spyder.extract.headers import content_type_of, field, header_links
-from spyder.extract.html import read_html
+from spyder.extract.headers import field
+from spyder.extract.registry import Extractors
 from spyder.extract.robotsmarks import NOFOLLOW, header_directives
 from spyder.extract.robotstxt import parse_robots
 from spyder.fetch.conditional import validators_of
@@ -21,10 +21,10 @@ from spyder.fetch.parts import without_userinfo
 from spyder.fetch.retry_after import retry_after_seconds
 from spyder.model.clock import StageTimes
 from spyder.model.limits import MAX_LINK_BYTES, MAX_LINKS, MAX_URL
-from spyder.model.records import Failure, Link, Outcome, Page, PageRecord, RobotsRules
+from spyder.model.records import Failure, Hint, Link, Outcome, Page, PageRecord, RobotsRules
 from spyder.model.robots import RobotsVerdict, robots_verdict
 from spyder.model.states import ErrorKind, LinkKind, Purpose
-from spyder.model.url import PROJECT_BYTES, Resolver, UriIdentity
+from spyder.model.url import PROJECT_BYTES, UriIdentity
 from spyder.nodes import processors
 from spyder.nodes.pageview import FetchedPage
 from spyder.scope.rules import LinkScope
@@ -84,9 +84,8 @@ class Pipeline:
         self._stages = stages
         self._scope = LinkScope(settings.scope)
         self._seen = SeenLinks(settings.extract.seen_links)
-        self._resolver = Resolver()
+        self._extractors = Extractors(settings)
         self._recent: dict[str, int] = {}  #: least depth at which a link was last judged: most links need no more
-        self._html = frozenset(settings.extract.content_types)
         self._times = times
         self._on_step = on_step  #: called between processors: there is progress
         self._now = 0.0
@@ -163,18 +162,9 @@ class Pipeline:
         return self._result(page, body, failure, view)
 
     def _read(self, page: Page, body: bytes) -> FetchedPage:
-        """Title, charset and links of a page."""
-        links = header_links(page.headers, url=page.uri.url, status=page.status)
-        content_type = field(page.headers, "content-type")
-        media_type = content_type_of(page.headers)
-        title, charset = "", ""
-        if body and media_type in self._html and page.status < 300:
-            found = read_html(body, url=page.uri.url, content_type=content_type,
-                                      limit=self._settings.scope.max_links,
-                                      max_parse_size=self._extract.max_parse_size, resolver=self._resolver)
-            title, charset = found.title, found.charset
-            links = {**links, **found.links} if links else found.links
-        return FetchedPage(page, body, content_type=media_type, charset=charset, title=title, links=links)
+        """What the extractors say of a page."""
+        media_type, found = self._extractors(page, body)
+        return FetchedPage(page, body, media_type=media_type, extraction=found)
 
     def _heed(self, page: Page, view: FetchedPage) -> None:
         """Add the header's marks to those of meta elements; where either says nofollow, keep redirects alone."""
@@ -186,38 +176,48 @@ class Pipeline:
 
     def _result(self, page: Page, body: bytes, failure: Failure | None, view: FetchedPage | None) -> Processed:
         uri = page.uri
-        links = self._in_scope(page, view.found) if view is not None and view.found else ()
+        links, hints = self._in_scope(page, view) if view is not None and view.found else ((), ())
         self._times.lap("scope")
         outcome = Outcome(lease=uri.lease, key=uri.key, status=page.status, failure=failure, elapsed=page.elapsed,
                           retry_after=self._retry_after(page), size=len(body), links=links, attempt=uri.attempt,
                           ip=page.ip,
-                          validators=_validators(page) if self._settings.fetch.conditional else "")
+                          validators=_validators(page) if self._settings.fetch.conditional else "",
+                          hints=hints)
         if failure is not None and uri.attempt < self._retry.retries(failure.kind):
             return Processed(outcome=outcome, record=None)
         record = self._record(page, body, failure, view)
         self._times.lap("record")
         return Processed(outcome=outcome, record=record)
 
-    def _in_scope(self, page: Page, found: dict[str, LinkKind]) -> tuple[Link, ...]:
-        """The links that are new here and that the worker can't rule out; the master decides on other hosts."""
+    def _in_scope(self, page: Page, view: FetchedPage) -> tuple[tuple[Link, ...], tuple[Hint, ...]]:
+        """The links that are new here and that the worker can't rule out; the master decides on other hosts.
+
+        Links of which a sitemap or a feed says something are never old: it may be that they have changed.
+        """
         project = int.from_bytes(page.uri.key[:PROJECT_BYTES], "big")
         depth, key_of = page.uri.depth, self._identity.key
         admits, is_new, recent = self._scope.admits, self._seen.is_new, self._recent
-        links = []
-        for href, kind in found.items():
+        told = view.hints
+        links: list[Link] = []
+        hints: list[Hint] = []
+        for href, kind in view.found.items():
             its_depth = depth if kind is LinkKind.REDIRECT else depth + 1
-            if kind is not LinkKind.REDIRECT and recent.get(href, _NEVER) <= its_depth:
+            if kind is not LinkKind.REDIRECT and recent.get(href, _NEVER) <= its_depth and href not in told:
                 continue
             recent[href] = its_depth
             if not admits(href, its_depth) and not (
                     kind is LinkKind.REDIRECT and page.uri.is_seed and len(href) <= MAX_URL):
                 continue
             key = key_of(project, href)
-            if is_new(key, its_depth):
+            if is_new(key, its_depth) or href in told:
+                if (hint := told.get(href)) is not None:
+                    hints.append(Hint(index=len(links), priority=hint.priority, modified=hint.modified))
                 links.append(Link(url=href, key=key, kind=kind))
         if len(recent) > _RECENT:
             self._recent = {}
-        return tuple(links if len(links) <= _MANY else _that_fit(links, _shown(page.uri.url)))
+        if len(links) > _MANY:
+            links = _that_fit(links, _shown(page.uri.url))
+        return tuple(links), tuple(hint for hint in hints if hint.index < len(links))
 
     def _retry_after(self, page: Page) -> float:
         if page.status not in {429, 503}:
@@ -239,7 +239,8 @@ class Pipeline:
             charset=view.charset if view else "", wire_size=page.wire_size, size=len(body),
             digest=_digest(body) if body else "", title=view.title if view else "",
             links=len(view.found) if view else 0, data=dict(view.data) if view else {},
-            marks=view.marks if view else (), limits=page.limits)
+            limits=(*page.limits, *view.limits) if view else page.limits, marks=view.marks if view else (),
+            media_type=view.media_type if view and view.media_type != view.content_type else "")
 
 
 def _shown(url: str) -> str:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from spyder.errors import UrlError
 from spyder.extract import charset, html
+from spyder.extract.registry import Extractors
 from spyder.extract.robotstxt import parse_robots
-from spyder.model.records import RobotsRules
+from spyder.model.records import CrawlUri, Page, RobotsRules
 from spyder.model.robots import RobotsMatcher, product_token
+from spyder.model.states import LinkKind
 from spyder.model.url import parse
 from spyder.scope.canonical import STANDARD
+from spyder.settings import from_tree
 
 _LIMIT = 100_000
 _MAX_PARSE_SIZE = 1 << 24
@@ -67,3 +70,12 @@ def header_charset(content_type: str | None) -> str | None:
 def meta_refresh(content: str) -> tuple[float, str] | None:
     """Seconds and URL."""
     return html.meta_refresh(content)
+
+
+def sitemap(body: bytes, content_type: str | None, url: str, *, location: str = "any") -> list[str]:
+    """The pages and sitemaps that a sitemap or feed lists."""
+    settings = from_tree({"extract": {"sitemap_location": location}})
+    page = Page(uri=CrawlUri(lease=0, key=bytes(18), url=parse(url).href), status=200,
+                headers=(("content-type", content_type or ""),))
+    _, found = Extractors(settings)(page, body)
+    return [href for href, kind in found.links.items() if kind in {LinkKind.LISTED, LinkKind.SITEMAP}]

@@ -14,7 +14,7 @@ PACKAGE = Path(spyder.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 LEVEL_0 = {"model"}
-LEVEL_1 = {"contracts", "settings", "settings_text", "plugins", "errors"}
+LEVEL_1 = {"contracts", "settings", "settings_text", "plugins", "errors", "bounds"}
 #: Stages: no imports between them.
 LEVEL_2 = {"bus", "frontier", "stores", "fetch", "extract", "scope", "output", "projects", "runtime"}
 
