@@ -187,7 +187,7 @@ class Page(Record, frozen=True, kw_only=True):
     wire_size: Natural = 0  #: bytes of the body as sent
     ip: Name = ""  #: the server's address
     http_version: Name = ""  #: "1.0", "1.1", "2" or "3"
-    address_ttl: Seconds = 0.0  #: of a look-up: seconds that the address in ``ip`` holds
+    address_ttl: Seconds = 0.0  #: of a look-up: seconds that ``ip`` holds, or that there is none
     #: Settings whose limit cut something off that is not an error.
     limits: Annotated[tuple[Name, ...], Meta(max_length=MAX_CUTS)] = ()
 
