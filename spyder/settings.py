@@ -23,6 +23,7 @@ from msgspec import Meta
 
 from spyder.errors import SettingsError
 from spyder.model.limits import MAX_LEASES, MAX_LINKS, MAX_REDIRECTS, MAX_URL, MAX_WORKERS, MIN_MESSAGE
+from spyder.model.robots import product_token
 from spyder.model.states import ErrorKind
 
 #: A variable SPYDER_SECTION__KEY sets ``section.key``; its value is read as YAML.
@@ -148,7 +149,7 @@ class PolitenessSection(Section, frozen=True):
     max_backoff: Annotated[Seconds, doc("seconds that a host rests at the most")] = 300.0
     max_retry_after: Annotated[Seconds, doc("seconds; a longer Retry-After is cut to this")] = 3600.0
     slowdown: Annotated[
-        Seconds, doc("seconds added to a host's delay at a 429 or 503; doubled by the next, halved by a good answer")
+        Seconds, doc("seconds added to a host's delay at a 429 or 503: doubled by the next, less after good answers")
     ] = 1.0
     max_slowdown: Annotated[Seconds, doc("seconds added at the most")] = 60.0
     park_after: Annotated[Count, doc("failed connections in a row after which a host is parked")] = 4
@@ -232,9 +233,9 @@ class CertificateSection(Section, frozen=True):
 class FetchSection(Section, frozen=True):
     """The HTTP client of a worker."""
 
-    user_agent: Annotated[str, doc("who we are: a name, a version and an address for complaints")] = (
-        "Spyder/0.1 (+https://spyder.invalid/)"
-    )
+    user_agent: Annotated[
+        str, doc("who we are: a name, a version and an address for complaints; empty: Spyder, our version, and contact")
+    ] = ""
     connections: Annotated[Count, doc("connections of one worker at the same time, to all hosts")] = 32
     connect_timeout: Annotated[Seconds, doc("seconds to a connection, TLS included")] = 10.0
     first_byte_timeout: Annotated[Seconds, doc("seconds from the request to the first byte of the answer")] = 30.0
@@ -507,14 +508,17 @@ def load(
     overrides: Mapping[str, Any] | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> Settings:
-    """The settings: defaults, then the file at *path*, then the environment, then *overrides* (``{"a.b": value}``).
+    """The settings: defaults, then who the person is (:func:`identity_file`), then the file at *path*, then the
+    environment, then *overrides* (``{"a.b": value}``).
 
     Raises :class:`SettingsError` naming the source, the key and the nearest known key.
     """
+    environ = os.environ if environ is None else environ
     tree: dict[str, Any] = {}
+    _merge_identity(tree, identity_file(environ))
     if path is not None:
         _merge(tree, _read(Path(path)), str(path))
-    for name, text in (os.environ if environ is None else environ).items():
+    for name, text in environ.items():
         if name.startswith(ENVIRONMENT_PREFIX) and "__" in name:
             dotted = name[len(ENVIRONMENT_PREFIX) :].lower().replace("__", ".")
             _merge(tree, _nest(dotted, _yaml(text, f"environment variable {name}")), f"environment variable {name}")
@@ -522,6 +526,43 @@ def load(
         if value is not None:
             _merge(tree, _nest(dotted, value), "command line")
     return _convert(tree, str(path) if path is not None else "settings")
+
+
+def identity_file(environ: Mapping[str, str] | None = None) -> Path | None:
+    """Where a person's answer to who they are is kept, for all of their crawls; None where there is no such place.
+
+    It is ``spyder/identity.yaml`` in ``$XDG_CONFIG_HOME``, or in ``~/.config`` (XDG Base Directory Specification).
+    """
+    environ = os.environ if environ is None else environ
+    folder, home = Path(environ.get("XDG_CONFIG_HOME", "")), Path(environ.get("HOME", ""))
+    if not folder.is_absolute():  # the specification: others are to be ignored
+        folder = home / ".config"
+    return folder / "spyder" / "identity.yaml" if folder.is_absolute() else None
+
+
+def keep_contact(path: Path, contact: str) -> None:
+    """Write *contact* to the identity file *path*. Raises :class:`OSError` when that can't be done."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = yaml.safe_dump({"fetch": {"contact": contact}})
+    path.write_text(f"# Who Spyder's crawls say that they are of, where their settings don't say it.\n{text}",
+                    encoding="utf-8")
+
+
+def _merge_identity(tree: dict[str, Any], path: Path | None) -> None:
+    """Lay the identity file over *tree*; it may say who the person is, and nothing else."""
+    try:
+        if path is None or not path.exists():
+            return
+    except OSError:  # a home that is not ours
+        return
+    given = _read(path)
+    for section, keys in given.items():
+        for key in keys if isinstance(keys, dict) else (None,):
+            if (section, key) not in {("fetch", "contact"), ("fetch", "user_agent")}:
+                name = section if key is None else f"{section}.{key}"
+                raise SettingsError(f"{path}: `{name}` does not belong here: only `fetch.contact` and "
+                                    "`fetch.user_agent` do")
+    _merge(tree, given, str(path))
 
 
 def digests(settings: Settings) -> dict[str, str]:
@@ -539,6 +580,8 @@ def _shared(settings: Settings, name: str) -> Any:
             return section.name
         case FrontierSection():
             return [section.canonical, section.assignment]
+        case RobotsSection():
+            return [section, product_token(settings.fetch.user_agent)]
         case ExtractSection():
             return [section.max_parse_size, section.content_types]
         case _:

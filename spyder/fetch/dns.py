@@ -161,7 +161,7 @@ class Resolver:
         client = self._current_client()
         try:
             candidates = _candidates(name, client)
-        except dns.exception.DNSException:
+        except dns.exception.DNSException:  # an empty or too long label or name
             return self._no_address(f"{name[:100]}: no name that DNS could know")
         deadline = self._clock.monotonic() + self._settings.timeout
         parts: list[_Part] = []
@@ -179,7 +179,7 @@ class Resolver:
         try:
             if not prefers_ipv6:
                 part = await first
-                if part.addresses or part.trouble:
+                if part != _Part():  # else the name is there, without such an address
                     return [part]
             second = asyncio.ensure_future(self._ask_one(name, AAAA, client, deadline))
             futures = [second, first] if prefers_ipv6 else [first, second]
@@ -360,6 +360,8 @@ def _candidates(name: str, client: dns.asyncresolver.Resolver) -> list[dns.name.
     the search list; a single word the other way round. So no suffix can shadow a name of the web, and a dead name with
     dots enough costs one question.
     """
+    if not name:
+        raise dns.name.EmptyLabel
     full = dns.name.from_text(f"{name}.")
     dots = name.count(".")
     suffixes = client.search

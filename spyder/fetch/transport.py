@@ -24,6 +24,7 @@ from spyder.fetch.failures import NO_ANSWER, curl_failure, judge, one_line
 from spyder.fetch.filters import ContentFilter
 from spyder.fetch.guard import Guard
 from spyder.fetch.head import HeadError, HeadReader
+from spyder.fetch.identity import identity
 from spyder.fetch.parts import without_userinfo
 from spyder.fetch.poll import new_poller
 from spyder.fetch.proxyerrors import Answer as Attempt
@@ -365,6 +366,9 @@ def _fields(settings: FetchSection) -> list[str | bytes]:
     fields: list[str | bytes] = [f"Accept: {settings.accept}", f"Accept-Encoding: {ACCEPT_ENCODING}"]
     if settings.accept_language:
         fields.append(f"Accept-Language: {settings.accept_language}")
+    sender = identity(settings)[1]
+    if sender:
+        fields.append(f"From: {sender}")
     return fields
 
 
@@ -380,7 +384,7 @@ def _set_options(curl: pycurl.Curl, settings: FetchSection) -> None:
         pycurl.PATH_AS_IS: 1,  # our URLs are normalized already
         pycurl.HTTP09_ALLOWED: 0,
         pycurl.HTTP_VERSION: _HTTP_VERSIONS[settings.http_version],
-        pycurl.USERAGENT: settings.user_agent,
+        pycurl.USERAGENT: identity(settings)[0],
         pycurl.BUFFERSIZE: _RECEIVE_BUFFER,
         pycurl.MAXFILESIZE_LARGE: settings.max_wire_size,
         pycurl.CONNECTTIMEOUT_MS: _milliseconds(settings.connect_timeout),

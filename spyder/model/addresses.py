@@ -155,7 +155,7 @@ def _embedded(address: ipaddress.IPv6Address) -> list[tuple[str, ipaddress.IPv4A
 def literal_address(hostname: str) -> Address | None:
     """The IP address that a URL's host (without port; lower case, as :mod:`spyder.model.url` gives it) is, or None."""
     if hostname.startswith("["):
-        return parse_address(hostname[1:-1])
+        return parse_address(hostname[1:-1]) if hostname.endswith("]") else None
     return parse_address(hostname) if hostname[-1:].isdigit() else None
 
 

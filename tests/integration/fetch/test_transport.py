@@ -12,6 +12,7 @@ import brotli
 import pytest
 from loopback import Server, fetch_all, free_port, new_transport, uri
 
+from spyder import __version__
 from spyder.errors import SettingsError
 from spyder.fetch import transport as transport_module
 from spyder.fetch.poll import SelectorPoller
@@ -60,6 +61,16 @@ def test_the_request(run):
     assert lines == ["GET /a/../b/%7e%2f|'[]^`{}?q=a|b'^&c=%e4 HTTP/1.1", f"Host: 127.0.0.1:{port}",
                      "User-Agent: Test/1", "Accept: text/html",
                      "Accept-Encoding: gzip, deflate, br, zstd", "Accept-Language: de", "", ""]
+
+
+@pytest.mark.parametrize("run", ["asyncio"], indirect=True)
+def test_the_request_says_who_asks(run):
+    async def test(transport):
+        async with Server(OK) as server:
+            await fetch_all(transport, server.url)
+            return server.requests[0].decode().split("\r\n")
+    assert {f"User-Agent: Spyder/{__version__} (+me@example.org)", "From: me@example.org"} <= set(
+        run(test, contact="me@example.org"))
 
 
 @pytest.mark.parametrize(("reply", "body"), [
