@@ -132,18 +132,19 @@ class _Slot:
             self._has_short_timeout = False
             self.curl.setopt(pycurl.TIMEOUT_MS, _milliseconds(self._settings.timeout))
 
-    def drop_answer(self, failure: Failure) -> None:
-        """What came is not the server's answer but a proxy's, which means *failure*."""
-        is_running = self.is_running
-        self._forget_answer()
-        self.is_running, self.failure = is_running, failure
-
     def _forget_answer(self) -> None:
         self.is_running = False  # in curl's hands
         self.failure: Failure | None = None  # what we, not curl, found wrong
         self.head = HeadReader(max_size=self._settings.max_header_size, max_count=self._settings.max_header_count)
         self.headers: Headers | None = None
         self.body: BodyReader | None = None
+
+    def drop_answer(self, failure: Failure) -> None:
+        """What came is not the server's answer but a proxy's, which means *failure*."""
+        is_running = self.is_running
+        self._forget_answer()
+        self.is_running = is_running
+        self.failure = failure
 
     def begin(self, uri: CrawlUri, on_done: OnDone, clock: Clock) -> None:
         """Take on a fetch; a URL that can't be handed to curl becomes :attr:`failure`."""
