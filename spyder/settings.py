@@ -427,7 +427,7 @@ class TrapsSection(Section, frozen=True):
     near_duplicates: Annotated[
         Literal["off", "mark", "damp"],
         doc("pages that nearly repeat others of their host. mark: their records say so; damp: and such hosts wait"),
-    ] = "damp"
+    ] = "mark"
     near_pages: Annotated[
         Literal["alike", "all"],
         doc("whose texts are compared: alike: with a title, or a size and number of links, seen before; all: costly"),
