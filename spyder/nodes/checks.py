@@ -9,6 +9,7 @@ from pathlib import Path
 from spyder import plugins
 from spyder.errors import SettingsError, StoreError, StoreInUseError
 from spyder.nodes import processors
+from spyder.nodes.identity import uri_identity
 from spyder.scope.rules import LinkScope
 from spyder.settings import Settings, check_api_address
 
@@ -25,8 +26,7 @@ def check(settings: Settings, *, has_workers: bool = True) -> None:
     :class:`spyder.errors.PluginError`, in one line.
     """
     LinkScope(settings.scope)
-    plugins.find("canonical", settings.frontier.canonical)
-    plugins.find("assignment", settings.frontier.assignment)
+    uri_identity(settings.frontier)
     if has_workers:
         _check_limits(settings)
         processors.build(settings.processors)

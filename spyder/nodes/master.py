@@ -21,12 +21,12 @@ from spyder.frontier.frontier import Frontier, SeedReport
 from spyder.frontier.requeue import RequeueReport, Requeuing
 from spyder.model.clock import Clock, StageTimes, cpu_seconds
 from spyder.model.scoping import HostScoping
-from spyder.model.url import UriIdentity
 from spyder.nodes.checkpoints import Checkpoint, Checkpoints
 from spyder.nodes.coordinator import Coordinator
 from spyder.nodes.disk import DiskWatch
 from spyder.nodes.explain import explain
 from spyder.nodes.explanation import Explanation
+from spyder.nodes.identity import uri_identity
 from spyder.nodes.inspect import report_imbalance
 from spyder.nodes.liveview import LiveView
 from spyder.nodes.status import Rate, Status
@@ -326,8 +326,7 @@ def open_frontier(settings: Settings, clock: Clock) -> Frontier:
     store = plugins.find("store", section.store).open(settings.frontier_directory, cache=section.cache)
     try:
         prioritizer = plugins.find("prioritizer", section.priority)()
-        identity = UriIdentity(plugins.find("canonical", section.canonical),
-                               plugins.find("assignment", section.assignment))
+        identity = uri_identity(section)
         return Frontier(
             store=store, clock=clock, identity=identity, scoping=HostScoping(settings.scope.mode),
             prioritizer=prioritizer, frontier=section, politeness=settings.politeness, retry=settings.retry,
