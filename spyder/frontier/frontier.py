@@ -73,7 +73,7 @@ class Frontier:
         self._retry = retry
         self._limits = limits
         self._ledger = Ledger(store, project)
-        self._ledger.check_identity(f"{frontier.canonical}/{frontier.assignment}")
+        self._ledger.check_identity(frontier.identity)
         self._scope = SeedScope(self._ledger, scoping)
         self._schedule = Schedule(self._ledger)
         self._hosts = ActiveHosts(self._ledger, frontier, per_host=politeness.per_host)
