@@ -27,6 +27,7 @@ setup(
         "certifi>=2024.2.2",
         "click>=8.1",
         "cssselect>=1.2",
+        "dnspython>=2.7",
         "lxml>=5.2",
         "msgspec>=0.19",
         "publicsuffixlist>=1.0.2",

@@ -132,6 +132,8 @@ def _kind(hint: Any) -> str:
         return f"list of {_kind(arguments[0])}"
     if origin is dict:
         return f"mapping to {_kind(arguments[1])}"
+    if isinstance(hint, type) and issubclass(hint, Section):
+        return f"mapping of {', '.join(f'`{key}`' for key in hint.__struct_fields__)}"
     if origin is types.UnionType or arguments:
         return " or ".join(_kind(argument) for argument in arguments)
     return _TYPES[hint]

@@ -12,6 +12,7 @@ MAX_LINKS = 100_000  #: links that one outcome brings
 MAX_LINK_BYTES = 16_777_216  #: of the links that one outcome brings
 MAX_RULES = 50_000  #: lines of a robots.txt that count for us
 MAX_SITEMAPS = 1000  #: sitemaps that a robots.txt names
+MAX_CUTS = 16  #: settings whose limit cut something off one page
 MAX_VALIDATORS = 1024  #: characters of an ETag and a date
 MIN_MESSAGE = 2 * MAX_LINK_BYTES  #: bytes that a message must be allowed to have, so that every outcome fits into one
 MAX_LEASES = 65_536  #: leases of one worker, and so outcomes, notices and held leases in one message

@@ -251,6 +251,33 @@ def host_of(href: str) -> str:
     return authority.rpartition("@")[2] if "@" in authority else authority
 
 
+def origin_of(href: str) -> str:
+    """Scheme, host and port of a fetch URL, with a slash at the end: ``http://example.org:81/``.
+
+    User names are no part of it (RFC 6454, section 4).
+    """
+    scheme, _, rest = href.split("/", 3)[:3]
+    return f"{scheme}//{host_of(href)}/" if "@" in rest or "?" in rest else f"{scheme}//{rest}/"
+
+
+def literal_address(origin: str) -> str:
+    """The IP address that the host of *origin* is; empty when it is a name.
+
+    A host whose last label is a number is an IPv4 address, written as four numbers (WHATWG URL, section 3.5).
+    """
+    host = origin.split("/", 3)[2]
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    name = host.partition(":")[0]
+    return name if name[-1:].isdigit() and name.replace(".", "").isdigit() else ""
+
+
+def port_of(origin: str) -> int:
+    """The port of *origin*, the scheme's default when it names none (WHATWG URL, section 3.1)."""
+    port = origin.split("/", 3)[2].rpartition("]")[2].partition(":")[2]
+    return int(port) if port else (443 if origin.startswith("https:") else 80)
+
+
 Canonicalizer = Callable[[str], str]  #: fetch URL to its canonical form
 QueueNamer = Callable[[str], str]  #: host (and port) to the name of its queue
 
@@ -285,3 +312,7 @@ class UriIdentity:
                 self._host_keys.clear()
             head = self._host_keys[project, host] = host_key(project, self._queue_of(host))
         return head + xxhash.xxh3_64_digest(canonical.encode("utf-8", "surrogatepass"))
+
+    def errand_key(self, host: bytes, what: str) -> bytes:
+        """The identity of what is asked about a host, in the form of a URI's; *host* is the host's key."""
+        return host + xxhash.xxh3_64_digest(what.encode("utf-8", "surrogatepass"))

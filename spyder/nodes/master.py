@@ -20,6 +20,7 @@ from spyder.errors import MessageError, StoreError
 from spyder.frontier.frontier import Frontier, SeedReport
 from spyder.frontier.requeue import RequeueReport, Requeuing
 from spyder.model.clock import Clock, StageTimes, cpu_seconds
+from spyder.model.robots import product_token
 from spyder.model.scoping import HostScoping
 from spyder.nodes.checkpoints import Checkpoint, Checkpoints
 from spyder.nodes.coordinator import Coordinator
@@ -330,7 +331,8 @@ def open_frontier(settings: Settings, clock: Clock) -> Frontier:
         return Frontier(
             store=store, clock=clock, identity=identity, scoping=HostScoping(settings.scope.mode),
             prioritizer=prioritizer, frontier=section, politeness=settings.politeness, retry=settings.retry,
-            limits=settings.limits, project=settings.project.name)
+            limits=settings.limits, robots=settings.robots, project=settings.project.name,
+            agent=settings.robots.agent or product_token(settings.fetch.user_agent))
     except BaseException:
         store.close()
         raise

@@ -23,6 +23,7 @@ class FetchedPage:
         self.charset = charset
         self.title = title
         self.found = links  #: what the pipeline follows after the processors
+        self.marks: tuple[str, ...] = ()  #: what the page asks of its readers
         self.data: MutableMapping[str, Any] = {}
 
     @property

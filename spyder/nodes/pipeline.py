@@ -13,11 +13,17 @@ import msgspec
 
 from spyder.extract.headers import content_type_of, field, header_links
 from spyder.extract.html import read_html
+from spyder.extract.robotsmarks import NOFOLLOW, header_directives
+from spyder.extract.robotstxt import parse_robots
+from spyder.fetch.conditional import validators_of
+from spyder.fetch.identity import robots_agent
+from spyder.fetch.parts import without_userinfo
 from spyder.fetch.retry_after import retry_after_seconds
 from spyder.model.clock import StageTimes
 from spyder.model.limits import MAX_LINK_BYTES, MAX_LINKS, MAX_URL
-from spyder.model.records import Failure, Link, Outcome, Page, PageRecord
-from spyder.model.states import ErrorKind, LinkKind
+from spyder.model.records import Failure, Link, Outcome, Page, PageRecord, RobotsRules
+from spyder.model.robots import RobotsVerdict, robots_verdict
+from spyder.model.states import ErrorKind, LinkKind, Purpose
 from spyder.model.url import PROJECT_BYTES, Resolver, UriIdentity
 from spyder.nodes import processors
 from spyder.nodes.pageview import FetchedPage
@@ -74,6 +80,7 @@ class Pipeline:
         self._extract = settings.extract
         self._retry = settings.retry
         self._identity = identity
+        self._agent = robots_agent(settings)
         self._stages = stages
         self._scope = LinkScope(settings.scope)
         self._seen = SeenLinks(settings.extract.seen_links)
@@ -92,16 +99,56 @@ class Pipeline:
     def __call__(self, page: Page, body: bytes, *, now: float) -> Processed:
         """The outcome and the record of *page*; *now* is wall time in seconds. A failure is an outcome, too."""
         self._now = now
+        if page.uri.purpose is not Purpose.PAGE:
+            return self._prerequisite(page, body)
         try:
             return self._process(page, body)
         except Exception as error:  # noqa: BLE001  the stage's edge: whatever a page does to us becomes its outcome
             failure = Failure(kind=ErrorKind.EXTRACT, detail=processors.describe(error))
             return self._result(page, body, failure, view=None)
 
+    def _prerequisite(self, page: Page, body: bytes) -> Processed:
+        """What a host must tell before its pages are fetched: an outcome, and no record."""
+        uri, failure = page.uri, page.failure
+        robots: RobotsRules | None = None
+        links: tuple[Link, ...] = ()
+        if uri.purpose is Purpose.ROBOTS:
+            try:
+                robots, links = self._robots(page, body)
+            except Exception as error:  # noqa: BLE001  the stage's edge, as above
+                failure = Failure(kind=ErrorKind.EXTRACT, detail=processors.describe(error))
+            if robots is not None:
+                failure = None
+        outcome = Outcome(lease=uri.lease, key=uri.key, status=page.status, failure=failure, elapsed=page.elapsed,
+                          retry_after=self._retry_after(page), size=len(body), links=links, attempt=uri.attempt,
+                          ip=page.ip, address_ttl=page.address_ttl, robots=robots)
+        self._times.lap("robots")
+        return Processed(outcome=outcome, record=None)
+
+    def _robots(self, page: Page, body: bytes) -> tuple[RobotsRules | None, tuple[Link, ...]]:
+        """The rules of a robots.txt, or where it is. One that is too large is read as far as it was fetched."""
+        settings, url = self._settings.robots, page.uri.url
+        is_cut = page.failure is not None and page.failure.kind is ErrorKind.BODY_LIMIT and bool(body)
+        if page.failure is not None and not is_cut:
+            return None, ()
+        match robots_verdict(page.status):
+            case RobotsVerdict.PARSE:
+                return parse_robots(body, self._agent, max_size=settings.max_size,
+                                    max_crawl_delay=settings.max_crawl_delay, url=url), ()
+            case RobotsVerdict.REDIRECT:
+                project = int.from_bytes(page.uri.key[:PROJECT_BYTES], "big")
+                found = header_links(page.headers, url=url, status=page.status)
+                return None, tuple(Link(url=href, key=self._identity.key(project, href), kind=kind)
+                                   for href, kind in found.items()
+                                   if kind is LinkKind.REDIRECT and len(href) <= MAX_URL)
+            case _:
+                return None, ()
+
     def _process(self, page: Page, body: bytes) -> Processed:
         view, failure = None, page.failure
         if failure is None:
             view = self._read(page, body)
+            self._heed(page, view)
             self._times.lap("extract")
             if 300 <= page.status < 400 and len(page.uri.redirects) >= self._settings.fetch.max_redirects and any(
                     kind is LinkKind.REDIRECT for kind in view.found.values()):
@@ -129,12 +176,22 @@ class Pipeline:
             links = {**links, **found.links} if links else found.links
         return FetchedPage(page, body, content_type=media_type, charset=charset, title=title, links=links)
 
+    def _heed(self, page: Page, view: FetchedPage) -> None:
+        """Add the header's marks to those of meta elements; where either says nofollow, keep redirects alone."""
+        settings, marks = self._settings.robots, header_directives(page.headers, self._agent)
+        if (settings.header and NOFOLLOW in marks) or (settings.meta and NOFOLLOW in view.marks):
+            view.found = {href: kind for href, kind in view.found.items() if kind is LinkKind.REDIRECT}
+        if marks:
+            view.marks = tuple(sorted(marks.union(view.marks)))
+
     def _result(self, page: Page, body: bytes, failure: Failure | None, view: FetchedPage | None) -> Processed:
         uri = page.uri
         links = self._in_scope(page, view.found) if view is not None and view.found else ()
         self._times.lap("scope")
         outcome = Outcome(lease=uri.lease, key=uri.key, status=page.status, failure=failure, elapsed=page.elapsed,
-                          retry_after=self._retry_after(page), size=len(body), links=links, attempt=uri.attempt)
+                          retry_after=self._retry_after(page), size=len(body), links=links, attempt=uri.attempt,
+                          ip=page.ip,
+                          validators=_validators(page) if self._settings.fetch.conditional else "")
         if failure is not None and uri.attempt < self._retry.retries(failure.kind):
             return Processed(outcome=outcome, record=None)
         record = self._record(page, body, failure, view)
@@ -160,7 +217,7 @@ class Pipeline:
                 links.append(Link(url=href, key=key, kind=kind))
         if len(recent) > _RECENT:
             self._recent = {}
-        return tuple(links if len(links) <= _MANY else _that_fit(links, page.uri.url))
+        return tuple(links if len(links) <= _MANY else _that_fit(links, _shown(page.uri.url)))
 
     def _retry_after(self, page: Page) -> float:
         if page.status not in {429, 503}:
@@ -173,14 +230,32 @@ class Pipeline:
         if view is not None and 300 <= page.status < 400:
             final = next((href for href, kind in view.found.items() if kind is LinkKind.REDIRECT), final)
         return PageRecord(
-            url=uri.url, final_url=final, fetched_at=_rfc3339(page.started_at), depth=uri.depth, status=page.status,
+            url=_shown(uri.url), final_url=_shown(final), fetched_at=_rfc3339(page.started_at), depth=uri.depth,
+            status=page.status,
             error=failure.kind.value if failure else "", error_detail=failure.detail if failure else "",
-            attempt=uri.attempt, redirects=uri.redirects, referrer=uri.referrer,
+            attempt=uri.attempt, redirects=tuple(map(_shown, uri.redirects)), referrer=_shown(uri.referrer),
             elapsed_ms=round(page.elapsed * 1000, 2), first_byte_ms=round(page.first_byte * 1000, 2), ip=page.ip,
             http_version=page.http_version, content_type=view.content_type if view else "",
             charset=view.charset if view else "", wire_size=page.wire_size, size=len(body),
             digest=_digest(body) if body else "", title=view.title if view else "",
-            links=len(view.found) if view else 0, data=dict(view.data) if view else {})
+            links=len(view.found) if view else 0, data=dict(view.data) if view else {},
+            marks=view.marks if view else (), limits=page.limits)
+
+
+def _shown(url: str) -> str:
+    """*url* as records show it: without a user's name and password."""
+    return without_userinfo(url) if "@" in url else url
+
+
+def _validators(page: Page) -> str:
+    """What the next fetch of *page* asks with; an answer 304 may leave out what it said before (RFC 9110, 15.4.5)."""
+    match page.status:
+        case 200 if page.failure is None:
+            return validators_of(page.headers)
+        case 304:
+            return validators_of(page.headers) or page.uri.validators
+        case _:
+            return ""
 
 
 def _that_fit(links: list[Link], url: str) -> list[Link]:

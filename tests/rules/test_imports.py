@@ -43,6 +43,7 @@ OWNERS = {
     "publicsuffixlist": "model/domain.py",
     "turbohtml": "extract/", "rocksdict": "stores/rocksdb.py", "yaml": "settings.py", "uvloop": "runtime.py",
     "tornado": "web/", "requests": "web/client.py", "rich": "cli/", "click": "cli/", "parsel": "nodes/pageview.py",
+    "dns": "fetch/dns.py",
 }
 #: Libraries with more owners than one.
 SHARED = {"lxml": ("extract/", "nodes/pageview.py"), "msgspec": ("",)}
