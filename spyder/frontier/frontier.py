@@ -102,7 +102,7 @@ class Frontier:
         self._identity = identity
         self._limits = limits
         self._ledger = Ledger(store, project)
-        self._ledger.check_identity(f"{frontier.canonical}/{frontier.assignment}")
+        self._ledger.check_identity(frontier.identity)
         self._scope = SeedScope(self._ledger, scoping, judge)
         self._schedule = Schedule(self._ledger)
         self._origins = Origins(self._ledger, robots, retry, agent=agent, looks_up=looks_up)
