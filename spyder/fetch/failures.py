@@ -54,10 +54,12 @@ _RECEIVE_KINDS = {  # errors in what was received share one code with a broken c
 }
 
 
-def curl_failure(code: int, message: str, *, is_connected: bool, max_wire_size: int, has_head: bool = False) -> Failure:
+def curl_failure(code: int, message: str, *, is_connected: bool, max_wire_size: int, is_asked: bool = False,
+                 has_head: bool = False) -> Failure:
     """What curl's error *code* and *message* mean; what we don't know is a broken connection, which is tried again.
 
-    *is_connected* tells whether there was a server to talk to, *has_head* whether the answer's head is complete.
+    *is_connected* tells whether there was a server to talk to, *is_asked* whether the request could be sent, *has_head*
+    whether the answer's head is complete.
     """
     detail = one_line(message) or f"curl error {code}"
     if code == _FILESIZE_EXCEEDED:
@@ -72,8 +74,8 @@ def curl_failure(code: int, message: str, *, is_connected: bool, max_wire_size: 
     if kind is ErrorKind.TLS:
         detail = in_words(detail)
     elif kind is ErrorKind.TIMEOUT:
-        is_connecting = not detail.startswith(_TOTAL_TIME)
-        detail = f"{detail} ({'fetch.connect_timeout' if is_connecting else 'fetch.timeout'})"
+        is_total = is_asked or detail.startswith(_TOTAL_TIME)
+        detail = f"{detail} ({'fetch.timeout' if is_total else 'fetch.connect_timeout'})"
     return Failure(kind=kind, detail=detail)
 
 
