@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from spyder.fetch.body import wire_limit
+from spyder.fetch.tls import in_words
 from spyder.model.records import Failure
 from spyder.model.states import ErrorKind
 
 NO_ANSWER = Failure(kind=ErrorKind.RESET, detail="the connection ended before the answer's head did")
 
+_TOTAL_TIME = ("Operation timed out", "Operation too slow")  #: how curl's words begin when it was not the connection
 _UNSUPPORTED_PROTOCOL, _RECV_ERROR, _FILESIZE_EXCEEDED = 1, 56, 63
 _KINDS = {  # by libcurl's error codes, libcurl-errors(3)
     3: ErrorKind.URL,  # URL_MALFORMAT
@@ -63,21 +65,30 @@ def curl_failure(code: int, message: str, *, is_connected: bool, max_wire_size: 
     kind = _KINDS.get(code, ErrorKind.RESET)
     if code == _RECV_ERROR:
         kind = next((found for words, found in _RECEIVE_KINDS.items() if words in detail), kind)
+    elif kind is ErrorKind.TLS:
+        detail = in_words(detail)
+    elif kind is ErrorKind.TIMEOUT:
+        is_connecting = not detail.startswith(_TOTAL_TIME)
+        detail = f"{detail} ({'fetch.connect_timeout' if is_connecting else 'fetch.timeout'})"
     return Failure(kind=kind, detail=detail)
+
+
+#: Statuses of an error that have a kind of their own; docs/states.md says why.
+_STATUSES = {
+    408: ErrorKind.HTTP_408, 425: ErrorKind.HTTP_408, 429: ErrorKind.HTTP_429,
+    500: ErrorKind.HTTP_500, 507: ErrorKind.HTTP_500,
+    501: ErrorKind.HTTP_501, 505: ErrorKind.HTTP_501, 506: ErrorKind.HTTP_501, 508: ErrorKind.HTTP_501,
+    510: ErrorKind.HTTP_501, 511: ErrorKind.HTTP_501,
+}
 
 
 def judge(status: int, failure: Failure | None) -> Failure | None:
     """What an answer with *status* is; the status of an error counts more than a *failure* in its body."""
     if 200 <= status < 400:
         return failure
-    if status == 429:
-        kind = ErrorKind.HTTP_429
-    elif 400 <= status < 500:
-        kind = ErrorKind.HTTP_4XX
-    elif 500 <= status < 600:
-        kind = ErrorKind.HTTP_5XX
-    else:
+    if not 400 <= status < 600:
         return Failure(kind=ErrorKind.PROTOCOL, detail=f"status {status}")
+    kind = _STATUSES.get(status) or (ErrorKind.HTTP_4XX if status < 500 else ErrorKind.HTTP_5XX)
     return Failure(kind=kind, detail=f"{status}; body: {failure.kind}" if failure else str(status))
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from spyder.errors import UrlError
 from spyder.extract import charset, html
 from spyder.extract.registry import Extractors
-from spyder.model.records import CrawlUri, Page
+from spyder.extract.robotstxt import parse_robots
+from spyder.model.records import CrawlUri, Page, RobotsRules
+from spyder.model.robots import RobotsMatcher, product_token
 from spyder.model.states import LinkKind
 from spyder.model.url import parse
 from spyder.scope.canonical import STANDARD
@@ -13,6 +15,22 @@ from spyder.settings import from_tree
 
 _LIMIT = 100_000
 _MAX_PARSE_SIZE = 1 << 24
+
+
+def robots_allowed(robots: bytes, agent: str, url: str) -> bool:
+    """Whether *robots* allows *agent* to fetch *url*."""
+    parsed = parse(resolve("http://example.com/", url) or "")
+    return RobotsMatcher(_rules(robots, agent)).allows(parsed.pathname + parsed.search)
+
+
+def robots_extract(robots: bytes, agent: str | None, kind: str, robots_url: str) -> float | list[str] | None:
+    """The ``crawl_delay`` (None: none) or the ``sitemaps`` of *robots*."""
+    rules = _rules(robots, agent or "*", robots_url)
+    return list(rules.sitemaps) if kind == "sitemaps" else rules.crawl_delay or None
+
+
+def _rules(robots: bytes, agent: str, url: str = "") -> RobotsRules:
+    return parse_robots(robots, product_token(agent), max_size=1 << 19, max_crawl_delay=1e9, url=url)
 
 
 def resolve(base: str | None, href: str) -> str | None:

@@ -39,9 +39,10 @@ EXCEPTIONS = {
 #: The owner of each library: a folder or a module. Nobody else may import it.
 OWNERS = {
     "zmq": "bus/", "pycurl": "fetch/", "certifi": "fetch/", "brotli": "fetch/", "backports": "fetch/",
-    "can_ada": "model/url.py", "publicsuffixlist": "model/domain.py",
+    "can_ada": "model/url.py", "ada_url": "model/url.py", "publicsuffixlist": "model/domain.py",
     "turbohtml": "extract/", "rocksdict": "stores/rocksdb.py", "yaml": "settings.py", "uvloop": "runtime.py",
     "tornado": "web/", "requests": "web/client.py", "rich": "cli/", "click": "cli/", "parsel": "nodes/pageview.py",
+    "dns": "fetch/dns.py",
 }
 #: Libraries with more owners than one.
 SHARED = {"lxml": ("extract/", "nodes/pageview.py"), "msgspec": ("",),

@@ -38,6 +38,11 @@ def test_an_unsupported_protocol_after_the_connection_is_the_servers():
     (404, TRUNCATED, Failure(kind=ErrorKind.HTTP_4XX, detail="404; body: truncated")),
     (429, None, Failure(kind=ErrorKind.HTTP_429, detail="429")),
     (599, None, Failure(kind=ErrorKind.HTTP_5XX, detail="599")),
+    (500, None, Failure(kind=ErrorKind.HTTP_500, detail="500")),
+    (502, None, Failure(kind=ErrorKind.HTTP_5XX, detail="502")),
+    (505, None, Failure(kind=ErrorKind.HTTP_501, detail="505")),
+    (522, None, Failure(kind=ErrorKind.HTTP_5XX, detail="522")),
+    (425, None, Failure(kind=ErrorKind.HTTP_408, detail="425")),
     (600, None, Failure(kind=ErrorKind.PROTOCOL, detail="status 600")),
     (199, TRUNCATED, Failure(kind=ErrorKind.PROTOCOL, detail="status 199")),
 ])
