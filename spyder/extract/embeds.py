@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 from typing import Final
 
 import msgspec
@@ -38,6 +39,9 @@ _META: Final = frozenset({
     "og:image", "og:image:url", "og:image:secure_url", "og:video", "og:video:url", "og:video:secure_url", "og:audio",
     "og:audio:url", "og:audio:secure_url", "twitter:image", "twitter:image:src", "msapplication-tileimage"})
 
+#: Pictures that are taken from one ``srcset``.
+_MAX_CANDIDATES: Final = 1000
+
 _SPACE: Final = "\t\n\f\r "
 _BETWEEN: Final = re.compile(r"[\t\n\f\r ,]*")
 _URL: Final = re.compile(r"[^\t\n\f\r ]+")
@@ -59,17 +63,21 @@ def srcset_candidates(text: str) -> Iterator[Candidate]:
 
     Those that browsers leave out, because of descriptors that they can't read, come as well, marked.
     """
-    at = _BETWEEN.match(text).end()  # type: ignore[union-attr]  # it matches everywhere
+    at = _past(_BETWEEN, text, 0)
     while (found := _URL.match(text, at)) is not None:
         url, at = found[0], found.end()
         if url.endswith(","):
             yield Candidate(url.rstrip(","), True)
         else:
-            descriptors = _DESCRIPTORS.match(text, at)
-            assert descriptors is not None
-            at = descriptors.end()
-            yield Candidate(url, _are_valid(_DESCRIPTOR.findall(descriptors[0])))
-        at = _BETWEEN.match(text, at).end()  # type: ignore[union-attr]
+            start, at = at, _past(_DESCRIPTORS, text, at)
+            yield Candidate(url, _are_valid(_DESCRIPTOR.findall(text, start, at)))
+        at = _past(_BETWEEN, text, at)
+
+
+def _past(pattern: re.Pattern[str], text: str, at: int) -> int:
+    """Where what *pattern* matches at *at* ends."""
+    found = pattern.match(text, at)
+    return found.end() if found else at
 
 
 def _are_valid(descriptors: list[str]) -> bool:
@@ -109,9 +117,14 @@ def _pictures(element: turbohtml.Element) -> Iterator[str]:
         if not isinstance(value, str):
             continue
         if name == "srcset" or (_LATE.match(name) and ("set" in name or ", " in value)):
-            yield from (candidate.url for candidate in srcset_candidates(value))
+            yield from _urls(value)
         elif _LATE.match(name):
             yield value
+
+
+def _urls(srcset: str) -> Iterator[str]:
+    """Of the valid candidates and the others: which ones a browser takes depends on its screen and its version."""
+    return (candidate.url for candidate in islice(srcset_candidates(srcset), _MAX_CANDIDATES))
 
 
 def link_embeds(element: turbohtml.Element) -> Iterator[str]:
@@ -119,7 +132,7 @@ def link_embeds(element: turbohtml.Element) -> Iterator[str]:
     if url := element.attr("href"):
         yield url
     if pictures := element.attr("imagesrcset"):
-        yield from (candidate.url for candidate in srcset_candidates(pictures))
+        yield from _urls(pictures)
 
 
 def meta_embed(element: turbohtml.Element) -> str | None:

@@ -13,6 +13,7 @@ import xxhash
 MAX_TEXT: Final = 1_000_000  #: characters of a text that are looked at
 HOSTS: Final = 512  #: hosts that are remembered
 PAGES: Final = 256  #: pages of a host that are remembered
+PAGES_IN_ALL: Final = 32_768  #: pages of all hosts that are remembered
 BITS: Final = 64
 
 #: Where texts are cut into pieces: some letters, and for other scripts three of the 64 octets within a UTF-8 character.
@@ -22,7 +23,7 @@ _DIGITS: Final = b"0123456789"
 _FOLD: Final = bytes(ord("0") if octet in _DIGITS else 0x0A if octet in _CUTS else octet for octet in range(256))
 _NUMBERS: Final = re.compile(r"[0-9]+")
 _SIZE_BITS: Final = 8  #: leading bits of a size that count when sizes are compared: steps of 0.4 to 0.8 %
-_LEAST_STEP: Final = 32  #: bytes
+_SMALL: Final = 13  #: bits of a size below which the steps get no smaller: 32 bytes
 _ALIKE: Final = 3  #: pages of one size and number of links, after which a further one is looked at
 
 
@@ -69,23 +70,23 @@ class _Host:
 
     def __init__(self) -> None:
         self.pages: dict[int, str] = {}  #: fingerprints and URLs, oldest first
-        self.titles: dict[int, None] = {}  #: hashes of titles without numbers
-        self.shapes: dict[tuple[int, int, int], int] = {}  #: how often a size with a number of links came
+        self.titles: set[int] = set()  #: hashes of titles without numbers
+        self.shapes: dict[int, int] = {}  #: how often a size with a number of links came
 
     def is_alike(self, title: str, size: int, links: int) -> bool:
         """True when the page looks like others before it; it counts as one of them from now on."""
-        name = xxhash.xxh3_64_intdigest(_NUMBERS.sub("0", title).encode("utf-8", "replace"))
-        step = max(_LEAST_STEP, 1 << max(0, size.bit_length() - _SIZE_BITS))
-        place = size // step
+        name = hash(_NUMBERS.sub("0", title)) if title else 0
+        excess = max(size.bit_length(), _SMALL) - _SIZE_BITS
+        shape = (links * BITS + excess << _SIZE_BITS) + (size >> excess)
         seen = self.shapes.get
-        alike = sum(seen((links, step, near), 0) for near in (place - 1, place, place + 1))
-        is_known = bool(title) and name in self.titles
-        for memory in (self.titles, self.shapes):
-            if len(memory) >= PAGES:
-                memory.clear()
-        self.titles[name] = None
-        self.shapes[links, step, place] = seen((links, step, place), 0) + 1
-        return is_known or alike >= _ALIKE
+        alike = seen(shape, 0)
+        is_alike = alike + seen(shape - 1, 0) + seen(shape + 1, 0) >= _ALIKE or (name != 0 and name in self.titles)
+        if len(self.titles) >= PAGES or len(self.shapes) >= PAGES:
+            self.titles.clear()
+            self.shapes.clear()
+        self.titles.add(name)
+        self.shapes[shape] = alike + 1
+        return is_alike
 
     def nearest(self, mark: int, bits: int) -> str:
         """URL of the page whose fingerprint is the nearest, of those within *bits* bits; empty when there is none."""
@@ -94,27 +95,31 @@ class _Host:
         best = min(self.pages, key=lambda other: (mark ^ other).bit_count())
         return self.pages[best] if distance(mark, best) <= bits else ""
 
-    def remember(self, mark: int, url: str) -> None:
-        """Keep a page; the oldest one makes room."""
-        if len(self.pages) >= PAGES:
+    def remember(self, mark: int, url: str) -> int:
+        """Keep a page; the oldest one makes room. Returns how many more are kept now."""
+        before = len(self.pages)
+        if before >= PAGES:
             del self.pages[next(iter(self.pages))]
         self.pages[mark] = url
+        return len(self.pages) - before
 
 
 class NearPages:
     """Finds pages that nearly repeat another one of their host, among those that came lately.
 
-    Of each host :data:`PAGES` texts are remembered, and :data:`HOSTS` hosts, those lately met. A page that repeats one
-    is not remembered itself, so that all that are alike are said to repeat the same. To make a fingerprint costs half
-    as much as to read the page: unless *all_pages*, only those are looked at that look like others of their host,
-    which have the same title, numbers aside, or are one more of one size and number of links.
+    Of each host :data:`PAGES` texts are remembered, of :data:`HOSTS` hosts that were lately met, and of all together
+    :data:`PAGES_IN_ALL`. A page that repeats one is not remembered itself, so that all that are alike are said to
+    repeat the same. To make a fingerprint costs about as much as to read the page: unless *all_pages*, only those are
+    looked at that look like others of their host before, which have the same title, numbers aside, or are one more of
+    one size and number of links. So the first ones of many are not found.
     """
 
     def __init__(self, *, bits: int, min_text: int, all_pages: bool) -> None:
         self._bits = bits
         self._min_text = min_text
         self._all_pages = all_pages
-        self._hosts: OrderedDict[str, _Host] = OrderedDict()
+        self._hosts: OrderedDict[str, _Host] = OrderedDict()  #: the one met last at the end
+        self._pages = 0  #: remembered, of all hosts
 
     def look(self, url: str, *, host: str, title: str, size: int, links: int, text: Callable[[], str]) -> Near | None:
         """Look at the page *url* with *size* bytes and that many *links*; None when it is not worth it.
@@ -129,15 +134,21 @@ class NearPages:
         of = known.nearest(mark, self._bits)
         if of and of != url:
             return Near(fingerprint=mark, of=of)
-        known.remember(mark, url)
+        self._pages += known.remember(mark, url)
+        while self._pages > PAGES_IN_ALL and len(self._hosts) > 1:
+            self._forget_one()
         return Near(fingerprint=mark)
 
     def _host(self, name: str) -> _Host:
         known = self._hosts.get(name)
         if known is None:
             if len(self._hosts) >= HOSTS:
-                self._hosts.popitem(last=False)
+                self._forget_one()
             known = self._hosts[name] = _Host()
         else:
             self._hosts.move_to_end(name)
         return known
+
+    def _forget_one(self) -> None:
+        _, oldest = self._hosts.popitem(last=False)
+        self._pages -= len(oldest.pages)

@@ -110,3 +110,14 @@ def test_memory_is_bounded(monkeypatch):
     for host in ("b.example", "a.example", "c.example", "b.example"):
         look(known, f"http://{host}/", texts[5], host=host)
     assert look(known, "http://a.example/newer", texts[5]).of == ""
+
+
+def test_memory_of_all_hosts_together_is_bounded(monkeypatch):
+    monkeypatch.setattr(nearduplicate, "PAGES_IN_ALL", 3)
+    known = pages()
+    texts = [words(number, 200) for number in range(3)]
+    for host in ("a.example", "b.example"):
+        for number, text in enumerate(texts):
+            look(known, f"http://{host}/{number}", text, host=host)
+    assert look(known, "http://b.example/new", texts[0], host="b.example").of == "http://b.example/0"
+    assert look(known, "http://a.example/new", texts[0]).of == ""
