@@ -17,6 +17,9 @@ BUILT_IN: Mapping[str, Mapping[str, str]] = {
     "canonical": {"plain": "spyder.scope.canonical:PLAIN", "standard": "spyder.scope.canonical:STANDARD",
                   "archive": "spyder.scope.canonical:ARCHIVE"},
     "assignment": {"host": "spyder.frontier.assignment:by_host", "domain": "spyder.frontier.assignment:by_domain"},
+    "extractor": {"html": "spyder.extract.builtin:Html", "headers": "spyder.extract.builtin:read_headers",
+                  "sitemap": "spyder.extract.sitemap:Sitemap", "feed": "spyder.extract.feed:Feed",
+                  "css": "spyder.extract.css:Css", "pdf": "spyder.extract.pdf:Pdf"},
     "prioritizer": {"fifo": "spyder.frontier.prioritizer:FirstComeFirstServed"},
 }
 

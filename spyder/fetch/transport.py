@@ -132,18 +132,19 @@ class _Slot:
             self._has_short_timeout = False
             self.curl.setopt(pycurl.TIMEOUT_MS, _milliseconds(self._settings.timeout))
 
-    def drop_answer(self, failure: Failure) -> None:
-        """What came is not the server's answer but a proxy's, which means *failure*."""
-        is_running = self.is_running
-        self._forget_answer()
-        self.is_running, self.failure = is_running, failure
-
     def _forget_answer(self) -> None:
         self.is_running = False  # in curl's hands
         self.failure: Failure | None = None  # what we, not curl, found wrong
         self.head = HeadReader(max_size=self._settings.max_header_size, max_count=self._settings.max_header_count)
         self.headers: Headers | None = None
         self.body: BodyReader | None = None
+
+    def drop_answer(self, failure: Failure) -> None:
+        """What came is not the server's answer but a proxy's, which means *failure*."""
+        is_running = self.is_running
+        self._forget_answer()
+        self.is_running = is_running
+        self.failure = failure
 
     def begin(self, uri: CrawlUri, on_done: OnDone, clock: Clock) -> None:
         """Take on a fetch; a URL that can't be handed to curl becomes :attr:`failure`."""
@@ -307,7 +308,8 @@ class _Slot:
         failure = self.failure
         if failure is None and code and not self.is_cut:
             failure = curl_failure(code, message, is_connected=bool(self.curl.getinfo(pycurl.PRIMARY_IP)),
-                                   max_wire_size=self._settings.max_wire_size)
+                                   max_wire_size=self._settings.max_wire_size, has_head=self.head.is_complete,
+                                   is_asked=self.curl.getinfo(pycurl.PRETRANSFER_TIME) > 0)
         body = b""
         if failure is None and self.body is not None:
             try:
@@ -479,7 +481,7 @@ class Transport:
                 self._start_transfer(slot, "")
         elif slot.visit is not None and not slot.visit.looks_up:
             self._start_transfer(slot, "")
-        elif uri.address:
+        elif uri.address and not target.is_localhost:  # of its two addresses the right one is found out at once
             self._take_addresses(slot, (uri.address,))
         elif answer := self._resolver.known(target.hostname):
             self._take_answer(slot, answer)
@@ -582,7 +584,7 @@ class Transport:
             good, failure = self._targets.choose(uri, lookup.target, answer.addresses)
             address = next((other for other in good if other != uri.address), uri.address if good else "")
         page = Page(uri=uri, failure=failure, started_at=lookup.started_at, elapsed=now - lookup.started, ip=address,
-                    address_ttl=min(max(0.0, answer.until - now), _FOR_EVER) if address else 0.0)
+                    address_ttl=min(max(0.0, answer.until - now), _FOR_EVER))
         self._hand_over(lookup.on_done, page, b"")
 
     def _address_not_needed(self, lookup: _Lookup) -> None:
