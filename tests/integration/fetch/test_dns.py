@@ -327,13 +327,13 @@ def test_the_systems_servers_are_read_again_when_they_change(no_ipv6, nothing):
 
     async def main():
         bench = Bench(None, nothing, timeout=0.2)
-        first = list(bench.resolver._current_client().nameservers)
+        first = list(bench.resolver._current_client().servers)
         path.write_text("nameserver 127.0.0.30\n")
         bench.clock.advance(1)
-        second = list(bench.resolver._current_client().nameservers)
+        second = list(bench.resolver._current_client().servers)
         path.unlink()
         bench.clock.advance(1)
-        return first, second, list(bench.resolver._current_client().nameservers)
+        return first, second, list(bench.resolver._current_client().servers)
     assert asyncio.run(main()) == (["127.0.0.2"], ["127.0.0.30"], ["127.0.0.1"])
 
 

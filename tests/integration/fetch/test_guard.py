@@ -228,7 +228,7 @@ def test_the_connection_itself_is_judged_when_all_that_was_judged_before_is_outw
 
     def harmless(self, text):
         found = target_of(self, text)
-        return target_module.Target(found.hostname, found.port, found.literal, found.is_localhost, objection="")
+        return target_module.Target(found.hostname, found.port, found.literal, found.is_localhost, "", "")
     monkeypatch.setattr(target_module.Targets, "target", harmless)
 
     async def test(transport, _):
