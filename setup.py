@@ -20,6 +20,7 @@ setup(
     packages=find_packages(include=["spyder", "spyder.*"]),
     package_data={"spyder": ["py.typed"], "spyder.cli": ["skeleton/*"]},
     install_requires=[
+        "ada-url>=4.0",
         "backports.zstd>=1.0; python_version < '3.14'",
         "brotli>=1.2",
         "can-ada>=3.0",

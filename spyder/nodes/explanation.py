@@ -23,9 +23,12 @@ ERROR_WORDS = {
     ErrorKind.TRUNCATED: "fewer bytes came than were announced",
     ErrorKind.PROTOCOL: "the answer is no HTTP that can be understood",
     ErrorKind.HTTP_429: "the server wants fewer requests",
+    ErrorKind.HTTP_408: "the server wants the same request again later",
+    ErrorKind.HTTP_500: "the server failed on this page",
+    ErrorKind.HTTP_501: "the server can't ever answer such a request",
     ErrorKind.HTTP_5XX: "the server failed",
     ErrorKind.HTTP_4XX: "the server refuses it",
-    ErrorKind.BODY_LIMIT: "its body is larger than fetch.max_wire_size or fetch.max_body_size",
+    ErrorKind.BODY_LIMIT: "its body is larger than fetch.max_wire_size or fetch.max_body_size, or a bomb",
     ErrorKind.HEADER_LIMIT: "its header is larger than fetch.max_header_size or fetch.max_header_count",
     ErrorKind.DECODE: "its content coding is broken or unknown",
     ErrorKind.REDIRECT_LIMIT: "more redirects led here than fetch.max_redirects",
@@ -40,8 +43,8 @@ ERROR_WORDS = {
     ErrorKind.ROBOTS_UNREACHABLE: "its host's robots.txt can't be had, and nothing is allowed until it can",
     ErrorKind.SCOPE: "a rule of the scope forbids it",
     ErrorKind.TRAP: "a rule against traps forbids it",
-    ErrorKind.CONTENT_TYPE: "its media type is not wanted",
-    ErrorKind.LANGUAGE: "its language is not wanted",
+    ErrorKind.CONTENT_TYPE: "its media type is not wanted (fetch.content_types, fetch.exclude_content_types)",
+    ErrorKind.LANGUAGE: "its language is not wanted (fetch.languages)",
 }
 
 
@@ -73,7 +76,7 @@ class UriAnswer(msgspec.Struct, frozen=True, kw_only=True):
     key: str = ""  #: hexadecimal; empty for what can't be fetched
     state: str  #: a state, or leased, or unknown
     summary: str  #: the state in words
-    rule: str = ""  #: that keeps an unknown one out: scheme, url-length, exclude, include, host, domain
+    rule: str = ""  #: that keeps an unknown one out, by its name
     depth: int = -1  #: links from a seed
     is_seed: bool = False
     referrer: str = ""

@@ -39,6 +39,7 @@ class Fetcher:
         fetch = msgspec.structs.replace(settings.fetch, connections=1) if spec.is_careful else settings.fetch
         loop = asyncio.get_running_loop()
         self._transport = Transport(fetch, clock=clock, guard=Guard(settings.guard), loop=loop,
+                                    robots_size=settings.robots.max_size,
                                     resolver=Resolver(settings.dns, clock=clock, loop=loop))
         self._stage = FetchStage(spec, port=self, transport=self._transport, board=board, clock=clock, pid=os.getpid())
         self._from_master: Codec[MasterMessage] = Codec(MasterMessage, limit=self._bus.max_message)
