@@ -474,8 +474,7 @@ class Transport:
         if target is None:
             self._refuse(slot, Failure(kind=ErrorKind.URL, detail=_NO_TARGET))
         elif target.literal is not None:
-            objection = target.objection and self._targets.objection(uri, target, str(target.literal))
-            if objection:
+            if objection := target.firm_objection if uri.is_permitted else target.objection:
                 self._refuse(slot, Failure(kind=ErrorKind.ADDRESS, detail=objection))
             else:
                 self._start_transfer(slot, "")
