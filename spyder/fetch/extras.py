@@ -178,6 +178,10 @@ class Extras:
         """
         return Visit(self, uri, parts_of(uri.url))
 
+    def close(self) -> None:
+        """Say in the log what was used."""
+        self.pool.tell()
+
     def looks_up(self, url: str) -> bool:
         """True when the name of the host of *url* is to be looked up here: no proxy does it."""
         return not len(self.pool) or self.pool.is_direct(parts_of(url)) or not all(

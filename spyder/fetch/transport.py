@@ -610,6 +610,7 @@ class Transport:
             return
         self._is_closed = True
         self.abort()
+        self._extras.close()
         self._resolver.close()
         self._multi.close()
         for slot in self._idle:
