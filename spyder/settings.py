@@ -16,13 +16,22 @@ import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from urllib.parse import quote
 
 import msgspec
 import yaml
 from msgspec import Meta
 
 from spyder.errors import SettingsError
-from spyder.model.limits import MAX_LEASES, MAX_LINKS, MAX_REDIRECTS, MAX_URL, MAX_WORKERS, MIN_MESSAGE
+from spyder.model.limits import (
+    MAX_LEASES,
+    MAX_LINKS,
+    MAX_REDIRECTS,
+    MAX_SCOPE_RULES,
+    MAX_URL,
+    MAX_WORKERS,
+    MIN_MESSAGE,
+)
 from spyder.model.robots import product_token
 from spyder.model.states import ErrorKind
 
@@ -31,10 +40,16 @@ ENVIRONMENT_PREFIX = "SPYDER_"
 
 #: Keys whose values may hold passwords: no message shows them.
 _SECRETS = frozenset({"auth", "client_certificates", "proxies", "token"})
+#: Names of the rules against traps.
+TRAP_RULES = ("path-depth", "repeating-segments", "calendar", "session-id", "query-permutations", "nested-escapes",
+              "host-uris", "path-queries", "session-variants", "repeats")
+#: What a rule of the scope may be called.
+RULE_NAME = r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z"
 
 Seconds = Annotated[float, Meta(ge=0)]
 Count = Annotated[int, Meta(ge=1)]
 CountOrNone = Annotated[int, Meta(ge=0)] | None
+CountOrZero = Annotated[int, Meta(ge=0)]
 Bytes = Annotated[int, Meta(ge=1)]
 BytesOrNone = Annotated[int, Meta(ge=0)]
 
@@ -55,6 +70,55 @@ class ProjectSection(Section, frozen=True):
     seeds: Annotated[tuple[str, ...], doc("URLs that the crawl begins with; more can be added while it runs")] = ()
 
 
+Text = Annotated[str, Meta(min_length=1)]
+#: Regular expressions, hosts and the like of one condition: it holds when one of them does.
+Texts = Annotated[tuple[Text, ...], Meta(min_length=1)]
+#: A condition that is there or not.
+Yes = Literal[True]
+
+
+class RuleCondition(Section, frozen=True, omit_defaults=True):
+    """When a rule of the scope holds: all that is given must. ``docs/scope.md`` tells each."""
+
+    regex: Annotated[Texts | None, doc("regular expressions, searched in the URL")] = None
+    host: Annotated[Texts | None, doc("hosts; `*` stands for any characters; without a port, any")] = None
+    domain: Annotated[Texts | None, doc("domains, with all hosts below them")] = None
+    surt: Annotated[Texts | None, doc("SURT prefixes, or URLs and hosts that are read as such")] = None
+    scheme: Annotated[Texts | None, doc("http, https")] = None
+    content_type: Annotated[Texts | None, doc("media types, judged once a page is there; `*` as in host")] = None
+    file: Annotated[Text | None, doc("a list file of hosts, SURT prefixes and expressions")] = None
+    path_depth: Annotated[CountOrNone, doc("more segments in the path")] = None
+    depth: Annotated[CountOrNone, doc("more links from a seed")] = None
+    embeds: Annotated[Count | None, doc("embedded (images, styles ...), over so many hops at the most")] = None
+    query_length: Annotated[CountOrNone, doc("more characters in the query")] = None
+    url_length: Annotated[CountOrNone, doc("more characters")] = None
+    seeds: Annotated[Yes | None, doc("on a host or domain of a seed, by scope.mode")] = None
+    any: Annotated[Yes | None, doc("always")] = None
+
+
+class ScopeRule(Section, frozen=True, omit_defaults=True):
+    """One named rule: it accepts or rejects what its condition holds for."""
+
+    name: Annotated[str, Meta(pattern=RULE_NAME)]
+    accept: RuleCondition | None = None
+    reject: RuleCondition | None = None
+
+    @property
+    def condition(self) -> RuleCondition:
+        """When it holds."""
+        condition = self.accept if self.accept is not None else self.reject
+        assert condition is not None, "read_rules lets no rule without a condition pass"
+        return condition
+
+
+#: Names of the rules that come from settings of their own, in their order.
+BUILTIN_RULES = ("seeds", "host", "domain", "any", "include", "exclude", "depth", "url-length", "scheme", "limits",
+                 *TRAP_RULES)
+#: In a list of rules: here depth, length and traps are judged.
+LIMITS: Literal["limits"] = "limits"
+ScopeRules = Annotated[tuple[ScopeRule | Literal["limits"], ...], Meta(max_length=MAX_SCOPE_RULES)]
+
+
 class ScopeSection(Section, frozen=True):
     """Which links belong to the crawl. Seeds always do."""
 
@@ -71,6 +135,9 @@ class ScopeSection(Section, frozen=True):
     max_links: Annotated[
         Count, Meta(le=MAX_LINKS), doc("distinct links taken from one page; the rest is left out")
     ] = 6000
+    rules: Annotated[
+        ScopeRules, doc("named rules after the keys above, in order, the last one that holds decides: docs/scope.md")
+    ] = ()
 
 
 class RobotsSection(Section, frozen=True):
@@ -104,14 +171,33 @@ class LimitsSection(Section, frozen=True):
     ] = None
 
 
+#: Of each canonicalisation policy; raised whenever any URL's canonical form changes.
+CANONICAL_VERSIONS: Mapping[str, int] = {"plain": 1, "standard": 2, "archive": 1}
+
+
 class FrontierSection(Section, frozen=True):
     """The master's memory of every URI."""
 
     store: Annotated[str, doc("rocksdb (on disk), memory (tests), or module:Class of a FrontierStore")] = "rocksdb"
     directory: Annotated[str | None, doc("folder of the store; null: `frontier` in output.directory")] = None
     canonical: Annotated[
-        Literal["plain", "standard"], doc("which spellings of a URL are the same page: docs/urls.md; kept in the store")
+        Literal["plain", "standard", "archive"],
+        doc("which spellings of a URL are the same page: docs/urls.md; kept in the store, as are the next five"),
     ] = "standard"
+    sort_query: Annotated[
+        bool | None, doc("the order of a query's parameters makes no other page; null: not in plain, in the others")
+    ] = None
+    drop_session_ids: Annotated[
+        bool, doc("jsessionid, PHPSESSID and their like make no other page; always so in archive")
+    ] = False
+    drop_tracking: Annotated[bool, doc("utm_source, gclid, fbclid and their like make no other page")] = False
+    default_documents: Annotated[bool, doc("index.html, default.aspx and their like are the page of their folder")] = (
+        False
+    )
+    drop_query_params: Annotated[
+        tuple[Annotated[str, Meta(min_length=1, max_length=100)], ...],
+        doc("names of parameters that make no other page; * and ? as in a shell"),
+    ] = ()
     assignment: Annotated[str, doc("which URIs share a queue and its politeness: host, domain, or module:function")] = (
         "host"
     )
@@ -124,6 +210,33 @@ class FrontierSection(Section, frozen=True):
     reserve: Annotated[
         BytesOrNone, doc("bytes of the store's disk that stay free: with less nothing more is fetched; 0: none")
     ] = 67_108_864
+
+    @property
+    def sorts_query(self) -> bool:
+        """What :attr:`sort_query` means with this policy."""
+        return self.canonical != "plain" if self.sort_query is None else self.sort_query
+
+    @property
+    def canonical_options(self) -> tuple[str, ...]:
+        """The options that change the policy, as :attr:`identity` carries them."""
+        options = []
+        if self.sorts_query != (self.canonical != "plain"):
+            options.append("sort_query" if self.sorts_query else "keep_query_order")
+        if self.drop_session_ids and self.canonical != "archive":
+            options.append("drop_session_ids")
+        options += [name for name in ("drop_tracking", "default_documents") if getattr(self, name)]
+        names = sorted({quote(name, safe="*?[]!") for name in self.drop_query_params})
+        return (*options, *(f"drop={name}" for name in names))
+
+    @property
+    def identity(self) -> str:
+        """By what the frontier's keys are made: policy, its version beyond the first, options, and assignment.
+
+        The store keeps it, and is refused with another: ``standard-2,drop_tracking,drop=ref/host``.
+        """
+        version = CANONICAL_VERSIONS[self.canonical]
+        policy = self.canonical if version == 1 else f"{self.canonical}-{version}"
+        return f"{','.join((policy, *self.canonical_options))}/{self.assignment}"
 
 
 class PolitenessSection(Section, frozen=True):
@@ -334,13 +447,80 @@ class GuardSection(Section, frozen=True):
 
 
 class TrapsSection(Section, frozen=True):
-    """Limits against hosts that go on for ever."""
+    """Rules and limits against hosts that go on for ever; null switches one off. docs/scope.md has the reasons."""
+
+    path_depth: Annotated[CountOrNone, doc("segments of a path at the most")] = 20
+    segment_repeats: Annotated[
+        Count | None, doc("times that one segment may stand in a path; numbers of up to four digits don't count")
+    ] = 3
+    sequence_repeats: Annotated[
+        Count | None, doc("times in a row that the same two or more segments may follow one another")
+    ] = 2
+    calendar_years: Annotated[CountOrNone, doc("years from now that a date in a URL may lie in the future")] = 5
+    calendar_from: Annotated[CountOrNone, doc("earliest year of a date in a URL of a calendar")] = 1900
+    session_ids: Annotated[Count | None, doc("session ids in one URL at the most")] = 1
+    parameters: Annotated[Count | None, doc("parameters of a query at the most")] = 40
+    parameter_repeats: Annotated[Count | None, doc("times that a query may say the same `name=value`")] = 3
+    escapes: Annotated[Count | None, doc("times that a URL may be escaped within another one")] = 3
+    host_uris: Annotated[Count | None, doc("URIs of one host that are taken in at the most")] = 1_000_000
+    path_queries: Annotated[
+        Count | None, doc("queries of three or more parameters for one path of a host at the most")
+    ] = 5000
+    session_variants: Annotated[Count | None, doc("URLs at the most that differ in nothing but a session id")] = 100
+    max_repeats: Annotated[
+        Count | None, doc("near-duplicates in a row, after which such pages of that host are not followed")
+    ] = 100
+
+    near_duplicates: Annotated[
+        Literal["off", "mark", "damp"],
+        doc("pages that nearly repeat others of their host. mark: their records say so; damp: and such hosts wait"),
+    ] = "mark"
+    near_pages: Annotated[
+        Literal["alike", "all"],
+        doc("whose texts are compared: alike: with a title, or a size and number of links, seen before; all: costly"),
+    ] = "alike"
+    near_distance: Annotated[
+        Annotated[int, Meta(ge=0, le=16)], doc("bits of 64 in which the fingerprints of near-duplicates may differ")
+    ] = 6
+    near_min_text: Annotated[
+        Count, doc("bytes of visible text, white space left out; pages with less don't count")
+    ] = 200
 
 
 class ExtractSection(Section, frozen=True):
     """What is read from a page."""
 
-    max_parse_size: Annotated[Bytes, doc("bytes of a body that are parsed for links; the rest is ignored")] = 16_777_216
+    extractors: Annotated[
+        tuple[str, ...],
+        doc("who reads responses, in order: html, headers, sitemap, feed, css, pdf, or module:Class of an Extractor"),
+    ] = ("html", "headers", "sitemap", "feed")
+    embeds: Annotated[bool, doc("what pages, styles, sitemaps and feeds embed (images, scripts ...) is followed")] = (
+        False
+    )
+    link_elements: Annotated[
+        bool, doc("`link` elements that lead to pages (next, alternate, canonical ...) are followed; embeds include it")
+    ] = False
+    max_parse_size: Annotated[Bytes, doc("bytes of a body that are parsed for links; the rest is ignored")] = 4_194_304
+    max_parse_memory: Annotated[
+        BytesOrNone, doc("bytes that reading one body may take; a larger page has no links; 0: no limit")
+    ] = 536_870_912
+    max_parse_time: Annotated[
+        Seconds, doc("seconds for one sitemap, feed, style sheet or PDF; after that it is given up; 0: no limit")
+    ] = 10.0
+    max_sitemap_size: Annotated[Bytes, doc("bytes of a sitemap or feed, decompressed; the rest is ignored")] = (
+        52_428_800
+    )
+    max_sitemap_entries: Annotated[
+        Count, Meta(le=MAX_LINKS), doc("entries of a sitemap or feed; the rest is left out")
+    ] = 50_000
+    max_sitemap_depth: Annotated[
+        CountOrZero, doc("sitemap indexes in a chain; what the last one names is left out; 0: none is followed")
+    ] = 4
+    sitemap_location: Annotated[
+        Literal["any", "host", "path"],
+        doc("which pages a sitemap may list: any (scope decides); its host's, or that of the robots.txt which named it;"
+            " those below its own folder (sitemaps.org)"),
+    ] = "any"
     content_types: Annotated[tuple[str, ...], doc("media types that are parsed as HTML")] = (
         "text/html",
         "application/xhtml+xml",
@@ -579,11 +759,11 @@ def _shared(settings: Settings, name: str) -> Any:
         case ProjectSection():
             return section.name
         case FrontierSection():
-            return [section.canonical, section.assignment]
+            return section.identity
         case RobotsSection():
-            return [section, product_token(settings.fetch.user_agent)]
+            return [section, product_token(settings.fetch.user_agent or "Spyder")]
         case ExtractSection():
-            return [section.max_parse_size, section.content_types]
+            return [getattr(section, name) for name in section.__struct_fields__ if name != "seen_links"]
         case _:
             return section
 
@@ -667,7 +847,104 @@ def _merge(into: dict[str, Any], tree: Mapping[str, Any], source: str) -> None:
         for key, value in section.items():
             if key not in fields:
                 raise SettingsError(f"{source}: unknown key `{name}.{key}`{_nearest(str(key), fields, name)}")
-            into.setdefault(name, {})[key] = _check(name, key, value, source)
+            checked = _rule_trees(value, f"{source}: `scope.rules`") if (name, key) == ("scope", "rules") else value
+            into.setdefault(name, {})[key] = _check(name, key, checked, source)
+
+
+def load_rules(path: str | Path) -> list[Any]:
+    """The rules of a scope in a YAML file, as plain values: a list of them, or settings with ``scope.rules``.
+
+    Raises :class:`SettingsError` in one line.
+    """
+    try:
+        tree = _yaml(Path(path).read_text(encoding="utf-8"), str(path))
+    except OSError as error:
+        raise SettingsError(f"{path}: can't be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise SettingsError(f"{path}: is not UTF-8 text") from None
+    if isinstance(tree, dict):
+        section = tree.get("scope", tree)
+        tree = section.get("rules") if isinstance(section, dict) else None
+        if tree is None:
+            raise SettingsError(f"{path}: expected a list of rules, or `scope:` with `rules:`")
+    return _rule_trees(tree, str(path))
+
+
+def read_condition(text: str) -> Any:
+    """The condition of a rule as it is written on a command line: ``host: bad.example``, or ``any``.
+
+    Raises :class:`SettingsError` when it is no YAML.
+    """
+    return _yaml(text, f"the condition {text!r}")
+
+
+def read_rules(entries: Any, source: str) -> tuple[ScopeRule | Literal["limits"], ...]:
+    """The rules of a scope that *entries*, plain values, are; raises :class:`SettingsError` in one line."""
+    return msgspec.convert(_rule_trees(entries, source), ScopeRules)
+
+
+def _rule_trees(entries: Any, source: str) -> list[Any]:
+    """Rules as plain values, each of them checked, single texts as lists."""
+    if not isinstance(entries, list):
+        raise SettingsError(f"{source}: expected a list of rules, got {entries!r}")
+    if len(entries) > MAX_SCOPE_RULES:
+        raise SettingsError(f"{source}: {len(entries):,} rules are more than {MAX_SCOPE_RULES:,}: use a list file")
+    trees: list[Any] = []
+    names: set[str] = set()
+    for index, entry in enumerate(entries, 1):
+        tree: Any
+        if entry == LIMITS:
+            tree = name = str(LIMITS)
+        else:
+            tree = _rule_tree(entry, f"{source}: rule {index}")
+            name = tree["name"]
+        if name in names:
+            raise SettingsError(f"{source}: there are two rules called `{name}`")
+        names.add(name)
+        trees.append(tree)
+    return trees
+
+
+def _rule_tree(entry: Any, source: str) -> dict[str, Any]:
+    example = '{name: no-shop, reject: {host: "shop.example.org"}}'
+    if not isinstance(entry, dict):
+        raise SettingsError(f"{source}: expected {example} or `{LIMITS}`, got {entry!r}")
+    name = entry.get("name")
+    if not isinstance(name, str) or not re.match(RULE_NAME, name):
+        raise SettingsError(f"{source}: needs a `name` of letters, digits, dots, dashes (64 at the most), got {name!r}")
+    if name in BUILTIN_RULES:
+        raise SettingsError(f"{source}: `{name}` is the name of a rule of Spyder's own: choose another")
+    source = f"{source} (`{name}`)"
+    for key in entry:
+        if key not in ScopeRule.__struct_fields__:
+            raise SettingsError(f"{source}: unknown key `{key}`{_nearest(str(key), ScopeRule.__struct_fields__)}")
+    decisions = [key for key in ("accept", "reject") if key in entry]
+    if len(decisions) != 1:
+        raise SettingsError(f"{source}: needs either `accept` or `reject` with a condition, as {example}")
+    conditions = entry[decisions[0]]
+    if conditions == "any":
+        conditions = {"any": True}
+    if not isinstance(conditions, dict) or not conditions:
+        raise SettingsError(f"{source}: `{decisions[0]}` needs a condition, as {example}; got {conditions!r}")
+    return {"name": name, decisions[0]: {key: _condition(str(key), value, f"{source}: `{decisions[0]}.{key}`")
+                                         for key, value in conditions.items()}}
+
+
+def _condition(key: str, value: Any, source: str) -> Any:
+    known = RuleCondition.__struct_fields__
+    if key not in known:
+        raise SettingsError(f"{source}: there is no such condition{_nearest(key, known)}")
+    kind = get_args(get_type_hints(RuleCondition, include_extras=True)[key])[0]
+    kind = get_args(kind)[0]  # without its `| None`
+    if kind is Yes and value is not True:
+        raise SettingsError(f"{source}: expected true, got {value!r}")
+    if isinstance(value, str) and kind is Texts:
+        value = [value]
+    try:
+        msgspec.convert(value, kind, strict=True)
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"{source}: {_plain(str(error))}; got {value!r}") from None
+    return value
 
 
 def _processors(entries: Any, source: str) -> list[dict[str, Any]]:

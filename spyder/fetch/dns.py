@@ -78,6 +78,7 @@ class Resolver:
         self._servers = [_server(text) for text in settings.servers]
         self._client: dns.asyncresolver.Resolver | None = None
         self._known: OrderedDict[str, Answer] = OrderedDict()  # by name, the one longest unused first
+        self._failed: OrderedDict[str, tuple[str, ...]] = OrderedDict()  # addresses where nothing answered, by name
         self._asking: dict[str, tuple[asyncio.Task[None], list[OnAnswer]]] = {}
         self._at_once = asyncio.Semaphore(_AT_ONCE)
         self._has_ipv6 = False
@@ -92,17 +93,19 @@ class Resolver:
         """What *name* (a URL's host, no address) means, if that needs no question to a server."""
         name = name.removesuffix(".").lower()
         now = self._clock.monotonic()
+        answer: Answer | None
         if found := self._static_addresses(name):
-            return Answer(found, now + self._settings.max_ttl)
-        if is_localhost(name):
-            return Answer(_LOOPBACK, now + self._settings.max_ttl)
-        if found := self._from_hosts_file(name):
-            return Answer(found, now + self._settings.min_ttl)
-        answer = self._known.get(name)
-        if answer is None or answer.until <= now:
-            return None
-        self._known.move_to_end(name)
-        return answer
+            answer = Answer(found, now + self._settings.max_ttl)
+        elif is_localhost(name):
+            answer = Answer(_LOOPBACK, now + self._settings.max_ttl)
+        elif found := self._from_hosts_file(name):
+            answer = Answer(found, now + self._settings.min_ttl)
+        else:
+            answer = self._known.get(name)
+            if answer is None or answer.until <= now:
+                return None
+            self._known.move_to_end(name)
+        return self._sorted(name, answer)
 
     def lookup(self, name: str, on_answer: OnAnswer) -> None:
         """Find out what *name* means; *on_answer* is called later, from the loop and once, unless :meth:`close` comes.
@@ -123,10 +126,19 @@ class Resolver:
     def failed(self, name: str, address: str) -> None:
         """Nothing answers at *address*: the other addresses of *name* come first from now on."""
         name = name.removesuffix(".").lower()
-        answer = self._known.get(name)
-        if answer is not None and address in answer.addresses:
-            others = tuple(other for other in answer.addresses if other != address)
-            self._known[name] = Answer((*others, address), answer.until)
+        before = self._failed.pop(name, ())
+        self._failed[name] = (*(other for other in before if other != address), address)[-_MAX_ADDRESSES:]
+        while len(self._failed) > self._settings.cache:
+            self._failed.popitem(last=False)
+
+    def _sorted(self, name: str, answer: Answer) -> Answer:
+        """*answer* with the addresses where nothing answered at its end, the latest one last."""
+        failed = self._failed.get(name)
+        if failed is None:
+            return answer
+        addresses = [address for address in answer.addresses if address not in failed]
+        addresses += [address for address in failed if address in answer.addresses]
+        return Answer(tuple(addresses), answer.until, answer.failure)
 
     def close(self) -> None:
         """End all look-ups; nobody is told."""
@@ -148,6 +160,7 @@ class Resolver:
         while len(self._known) > self._settings.cache:
             self._known.popitem(last=False)
         _, waiting = self._asking.pop(name)
+        answer = self._sorted(name, answer)
         for on_answer in waiting:
             try:
                 on_answer(answer)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from spyder.fetch.guard import Guard
-from spyder.model.addresses import Address, host_and_port, is_localhost, is_metadata, literal_address, parse_address
+from spyder.model.addresses import Address, host_address, host_and_port, is_localhost, is_metadata, parse_address
 from spyder.model.records import CrawlUri, Failure
 from spyder.model.states import ErrorKind
 
@@ -40,7 +40,7 @@ class Targets:
             if not url.startswith(("http://", "https://")):
                 return None
             hostname, port = host_and_port(url)
-            literal = literal_address(hostname)
+            literal = host_address(hostname)
             if not hostname or not port or (literal is None and hostname.startswith("[")):
                 return None
             if len(self._known) >= _REMEMBERED:

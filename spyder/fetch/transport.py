@@ -482,7 +482,7 @@ class Transport:
                 self._start_transfer(slot, "")
         elif slot.visit is not None and not slot.visit.looks_up:
             self._start_transfer(slot, "")
-        elif uri.address:
+        elif uri.address and not target.is_localhost:  # of its two addresses the right one is found out at once
             self._take_addresses(slot, (uri.address,))
         elif answer := self._resolver.known(target.hostname):
             self._take_answer(slot, answer)
@@ -585,7 +585,7 @@ class Transport:
             good, failure = self._targets.choose(uri, lookup.target, answer.addresses)
             address = next((other for other in good if other != uri.address), uri.address if good else "")
         page = Page(uri=uri, failure=failure, started_at=lookup.started_at, elapsed=now - lookup.started, ip=address,
-                    address_ttl=min(max(0.0, answer.until - now), _FOR_EVER) if address else 0.0)
+                    address_ttl=min(max(0.0, answer.until - now), _FOR_EVER))
         self._hand_over(lookup.on_done, page, b"")
 
     def _address_not_needed(self, lookup: _Lookup) -> None:

@@ -1,21 +1,29 @@
-"""The hosts or domains that seeds brought into scope: the part of scope that only the master can decide."""
+"""What belongs to the crawl, as the master decides it: by the rules, and the hosts or domains that seeds brought in."""
 
 from __future__ import annotations
 
 from spyder.frontier.ledger import Ledger
-from spyder.model.scoping import HostScoping
+from spyder.model.scoping import HostScoping, ScopeJudge, Verdict
 from spyder.model.url import host_of, literal_address, origin_of, port_of
 
+#: Name of the small value of a project that holds edited rules of its scope.
+RULES = "scope-rules"
 #: Names whose answer is kept in memory.
 _REMEMBERED = 8192
 
 
 class SeedScope:
-    """Which names are in scope; kept in the store, so that memory does not grow with the seeds."""
+    """Which names are in scope; kept in the store, so that memory does not grow with the seeds.
 
-    def __init__(self, ledger: Ledger, scoping: HostScoping) -> None:
+    Without a *judge* the seeds alone decide.
+    """
+
+    def __init__(self, ledger: Ledger, scoping: HostScoping, judge: ScopeJudge | None = None) -> None:
         self._ledger = ledger
         self._scoping = scoping
+        self._judge: ScopeJudge | None = None
+        if judge is not None:
+            self.use(judge)
         self._lately: dict[str, bool] = {}
         self._permitted: dict[str, bool] = {}
         self.version = 0  #: grows when the scope is widened while the master runs
@@ -27,6 +35,17 @@ class SeedScope:
             self._lately[name] = True
             self._ledger.changes.meta[self._meta(name)] = b"1"
             self.version += 1
+
+    def use(self, judge: ScopeJudge) -> None:
+        """Judge by *judge* from now on."""
+        judge.bind(self.admits)
+        self._judge = judge
+
+    def judge(self, href: str, depth: int, embeds: int = 0) -> Verdict:
+        """The verdict on a link to *href*, *depth* links from a seed, the last *embeds* of them embedding."""
+        if self._judge is not None:
+            return self._judge.judge(href, depth, embeds)
+        return Verdict(self.admits(href), self._scoping.mode)
 
     def admits(self, href: str) -> bool:
         """True when *href* is on a host that is in scope."""

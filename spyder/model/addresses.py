@@ -152,7 +152,7 @@ def _embedded(address: ipaddress.IPv6Address) -> list[tuple[str, ipaddress.IPv4A
 
 
 @lru_cache(maxsize=4096)
-def literal_address(hostname: str) -> Address | None:
+def host_address(hostname: str) -> Address | None:
     """The IP address that a URL's host (without port; lower case, as :mod:`spyder.model.url` gives it) is, or None."""
     if hostname.startswith("["):
         return parse_address(hostname[1:-1]) if hostname.endswith("]") else None
@@ -165,12 +165,6 @@ def is_localhost(hostname: str) -> bool:
     return name == "localhost" or name.endswith(".localhost")
 
 
-def needs_lookup(href: str) -> bool:
-    """True when the host of the fetch URL *href* is a name that must be looked up: no address, not ``localhost``."""
-    hostname, _ = host_and_port(href)
-    return literal_address(hostname) is None and not is_localhost(hostname)
-
-
 def host_and_port(href: str) -> tuple[str, int]:
     """Host and port of a fetch URL, the scheme's default port where none is given; port 0 when it can't be one."""
     authority = host_of(href)
@@ -179,20 +173,6 @@ def host_and_port(href: str) -> tuple[str, int]:
         port = int(tail) if tail.isascii() and tail.isdigit() and len(tail) < 6 else 0
         return head, port if port < 65536 else 0
     return authority, _DEFAULT_PORTS.get(href.partition(":")[0], 0)
-
-
-def permitted_by_seed(href: str) -> str:
-    """What a seed with the fetch URL *href* permits although the guard refuses it: ``host:port``, or nothing.
-
-    That is so for ``localhost`` and for literal addresses that are not public, such as 127.0.0.1 and 10.1.2.3; never
-    for a cloud's metadata service. A URI is permitted when it gives the very same text.
-    """
-    hostname, port = host_and_port(href)
-    if not is_localhost(hostname):
-        address = literal_address(hostname)
-        if address is None or special_range(address) == "" or is_metadata(address):
-            return ""
-    return f"{hostname}:{port}"
 
 
 def is_metadata(address: Address) -> bool:

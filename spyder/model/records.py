@@ -12,6 +12,7 @@ from spyder.model.limits import (
     MAX_LINKS,
     MAX_REDIRECTS,
     MAX_RULES,
+    MAX_SCOPE_RULES,
     MAX_SITEMAPS,
     MAX_VALIDATORS,
     LeaseNumber,
@@ -37,6 +38,10 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=Fals
 
 class OwnedRecord(msgspec.Struct, kw_only=True, array_like=True, gc=False):
     """Base of the records that one owner, the frontier, changes in place."""
+
+
+#: Links by the rule that keeps them out.
+LeftOut = Annotated[dict[Name, Natural], Meta(max_length=MAX_SCOPE_RULES + 100)]
 
 
 class QueuedUri(Record, frozen=True, kw_only=True):
@@ -182,7 +187,7 @@ class Page(Record, frozen=True, kw_only=True):
     wire_size: Natural = 0  #: bytes of the body as sent
     ip: Name = ""  #: the server's address
     http_version: Name = ""  #: "1.0", "1.1", "2" or "3"
-    address_ttl: Seconds = 0.0  #: of a look-up: seconds that the address in ``ip`` holds
+    address_ttl: Seconds = 0.0  #: of a look-up: seconds that ``ip`` holds, or that there is none
     #: Settings whose limit cut something off that is not an error.
     limits: Annotated[tuple[Name, ...], Meta(max_length=MAX_CUTS)] = ()
 
@@ -224,6 +229,7 @@ class Outcome(Record, frozen=True, kw_only=True):
     validators: Validators = ""  #: of the copy that was fetched
     hints: Annotated[tuple[Hint, ...], Meta(max_length=MAX_LINKS)] = ()  #: about some of the links
     is_repeat: bool = False  #: the page is a near-duplicate of another one of its host
+    left_out: LeftOut = msgspec.field(default_factory=dict)  #: links that rules keep out, by rule
 
 
 class HeldLease(Record, frozen=True, kw_only=True):
@@ -273,4 +279,5 @@ class PageRecord(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     limits: tuple[str, ...] = ()  #: settings whose limit cut something off that is not an error, such as links
     marks: tuple[str, ...] = ()  #: what the page asks of its readers: ``noindex``, ``nofollow``, ``noarchive`` ...
     near_duplicate_of: str = ""  #: URL of a page of the same host with nearly the same text
+    media_type: str = ""  #: what the body is by its content, when the header says something else
     fingerprint: str = ""  #: of the text, 16 hexadecimal digits: near-duplicates differ in few bits

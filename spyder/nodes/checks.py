@@ -18,7 +18,8 @@ from spyder.model.clock import SystemClock
 from spyder.model.robots import product_token
 from spyder.model.url import parse_seed
 from spyder.nodes import processors
-from spyder.scope.rules import LinkScope
+from spyder.nodes.identity import uri_identity
+from spyder.scope.rules import LinkScope, read_lists
 from spyder.settings import FetchSection, Settings, check_api_address
 
 _CONTACT = re.compile(r"https?://[^\s()<>\"/]+[^\s()<>\"]*|[^\s()<>\"@,;:]+@[^\s()<>\"@,;:]+")
@@ -36,9 +37,8 @@ def check(settings: Settings, *, has_workers: bool = True) -> None:
     Processors are built only where workers are to run (*has_workers*). Raises :class:`SettingsError` or
     :class:`spyder.errors.PluginError`, in one line.
     """
-    LinkScope(settings.scope)
-    plugins.find("canonical", settings.frontier.canonical)
-    plugins.find("assignment", settings.frontier.assignment)
+    LinkScope(settings.scope, settings.traps, lists=read_lists(settings.scope.rules))
+    uri_identity(settings.frontier)
     if has_workers:
         _check_limits(settings)
         processors.build(settings.processors)

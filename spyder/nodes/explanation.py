@@ -76,7 +76,7 @@ class UriAnswer(msgspec.Struct, frozen=True, kw_only=True):
     key: str = ""  #: hexadecimal; empty for what can't be fetched
     state: str  #: a state, or leased, or unknown
     summary: str  #: the state in words
-    rule: str = ""  #: that keeps an unknown one out: scheme, url-length, exclude, include, host, domain
+    rule: str = ""  #: that keeps an unknown one out, by its name
     depth: int = -1  #: links from a seed
     is_seed: bool = False
     referrer: str = ""

@@ -10,18 +10,30 @@ import logging
 from collections.abc import Sequence
 from typing import Protocol
 
-from spyder.bus.messages import Ack, Codec, MasterHeartbeat, MasterMessage, OutcomeBatch, OutcomeMessage, Probe, Welcome
+from spyder.bus.messages import (
+    Ack,
+    Codec,
+    MasterHeartbeat,
+    MasterMessage,
+    OutcomeBatch,
+    OutcomeMessage,
+    Probe,
+    ScopeRules,
+    Welcome,
+)
 from spyder.bus.mgmt import GREETING_INTERVAL
 from spyder.bus.outcomes import Outbox
 from spyder.contracts import Sink
-from spyder.errors import BusError
+from spyder.errors import BusError, SettingsError
 from spyder.model.clock import Clock, StageTimes
 from spyder.model.records import Outcome, Page
 from spyder.model.states import ExitCode
 from spyder.nodes.board import Board, Cell, Note, Trouble
 from spyder.nodes.disk import is_passing
 from spyder.nodes.pipeline import Processed
+from spyder.nodes.scopedesk import from_text
 from spyder.nodes.spec import WorkerSpec
+from spyder.scope.rules import Rules
 
 _log = logging.getLogger(__name__)
 
@@ -41,6 +53,9 @@ class PagePipeline(Protocol):
 
     def forget_links(self) -> None:
         """Report all links anew."""
+
+    def use_rules(self, rules: Rules | None) -> None:
+        """Judge links by *rules*, None: by those of the settings. Raises :class:`SettingsError` for wrong ones."""
 
 
 class ExtractPort(Protocol):
@@ -226,8 +241,23 @@ class ExtractStage:
                 if message.scope != self._scope_version:  # what was out of scope may be in it now
                     self._scope_version = message.scope
                     self._pipeline.forget_links()
+            case ScopeRules():
+                self._use_rules(message)
             case _:
                 pass
+
+    def _use_rules(self, message: ScopeRules) -> None:
+        """The rules of the scope were edited: the heartbeat tells the master that they hold here."""
+        if message.number == self._board[Cell.SCOPE]:
+            return
+        try:
+            self._pipeline.use_rules(from_text(message.rules))
+        except SettingsError as error:
+            _log.error("edited rules of the scope can't be used: %s", error)
+            return
+        self._board[Cell.SCOPE] = message.number
+        _log.info("links are judged by edited rules from now on" if message.number else
+                  "links are judged by the rules of the settings again")
 
     def _join(self, welcome: Welcome) -> None:
         """A new welcome: outcomes go to its address, after a probe has shown that they arrive."""

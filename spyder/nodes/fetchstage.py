@@ -201,7 +201,8 @@ class FetchStage:
             self._port.say(WorkerHeartbeat(
                 worker=self._spec.worker, epoch=welcome.epoch, session=welcome.session, received=self._order.received,
                 slots=slots, load=self._load(), at=self._clock.monotonic(),
-                held=len(self._waiting) + len(self._fetching) + len(self._handed_on)))
+                held=len(self._waiting) + len(self._fetching) + len(self._handed_on),
+                scope=self._board[Cell.SCOPE]))
 
     def _held(self) -> tuple[HeldLease, ...]:
         """What was begun and is not reported: the next master is to know."""

@@ -140,11 +140,17 @@ def test_no_more_names_are_remembered_than_the_settings_say(no_ipv6, nothing):
 
 def test_an_address_where_nothing_answers_goes_to_the_end(no_ipv6, nothing):
     async def test(bench):
-        first, *rest = await bench.addresses("www.test")
+        first, second, third = await bench.addresses("www.test")
         bench.resolver.failed("www.test", first)
         bench.resolver.failed("www.test", "192.0.2.9")
-        bench.resolver.failed("unknown.test", first)
-        return (await bench.addresses("www.test")) == (*rest, first)
+        bench.resolver.failed("other.test", third)
+        assert await bench.addresses("www.test") == (second, third, first)
+        bench.resolver.failed("www.test", second)
+        assert await bench.addresses("www.test") == (third, first, second)
+        bench.clock.advance(100)
+        last = await bench.addresses("www.test")
+        bench.resolver.failed("localhost", "127.0.0.1")
+        return last == (third, first, second) and await bench.addresses("localhost") == ("::1", "127.0.0.1")
     assert run(test, nothing, {"www.test": ["A 60 192.0.2.1", "A 60 192.0.2.2", "A 60 192.0.2.3"]})
 
 

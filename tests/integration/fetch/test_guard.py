@@ -243,16 +243,17 @@ def test_the_connection_itself_is_judged_when_all_that_was_judged_before_is_outw
 # --- what a seed permits
 
 
+@pytest.mark.parametrize("pin", ["", "127.0.0.1"])
 @pytest.mark.parametrize(("host", "address"), [
     ("127.0.0.1", "127.0.0.1"), ("localhost", "127.0.0.1"), ("a.localhost", "127.0.0.1"), ("localhost", "::1"),
     ("[::1]", "::1"), ("[::ffff:7f00:1]", "127.0.0.1"), ("0.0.0.0", "127.0.0.1"),
 ])
-def test_a_permitted_uri_reaches_its_host_and_port(nothing, host, address):
+def test_a_permitted_uri_reaches_its_host_and_port(nothing, host, address, pin):
     async def test(transport):
         async with Listener(address) as listener:
             url = f"http://{host}:{listener.port}/"
-            pages = await fetch(transport, lease(url, is_permitted=True), lease(url),
-                                lease(url, is_permitted=True, purpose=Purpose.ROBOTS))
+            pages = await fetch(transport, lease(url, is_permitted=True, address=pin), lease(url, address=pin),
+                                lease(url, is_permitted=True, address=pin, purpose=Purpose.ROBOTS))
             return [page.failure and page.failure.kind for page in pages], listener.reached[address]
     assert run(test, nothing) == ([None, ErrorKind.ADDRESS, None], 1)
 
@@ -265,7 +266,7 @@ def test_a_permitted_uri_reaches_nothing_else(nothing):
                 transport, lease(f"http://www.test:{port}/", is_permitted=True),
                 lease(f"http://127.0.0.1:{port}/", address="127.0.0.2"),
                 lease(f"http://www.test:{port}/", address="127.0.0.1", is_permitted=True),
-                lease(f"http://localhost:{port}/", address="10.0.0.1", is_permitted=True),
+                lease(f"http://localhost.:{port}/", address="10.0.0.1"),
                 lease("http://169.254.169.254/", is_permitted=True))
             return [page.failure.kind for page in pages], listener.reached
     kinds, reached = run_with_names(test, nothing, {"www.test": ["A 60 127.0.0.1", "A 60 127.0.0.2"]})
@@ -302,9 +303,12 @@ def test_a_look_up_connects_to_nothing(nothing):
 def test_look_ups_that_fail(nothing, answer, words):
     async def test(transport, _):
         return await fetch(transport, lease("http://www.test/", purpose=Purpose.ADDRESS), lease("http://www.test/"))
-    for page in run_with_names(test, nothing, {"www.test": answer}):
-        assert (page.failure.kind, page.status, page.ip, page.address_ttl) == (ErrorKind.DNS, 0, "", 0)
+    pages = run_with_names(test, nothing, {"www.test": answer}, negative_ttl=50.0)
+    for page in pages:
+        assert (page.failure.kind, page.status, page.ip) == (ErrorKind.DNS, 0, "")
         assert words in page.failure.detail
+    assert 40 < pages[0].address_ttl <= 50
+    assert pages[1].address_ttl == 0
 
 
 @pytest.mark.parametrize(("host", "ip"), [("93.184.216.34", "93.184.216.34"), ("[2606:4700::1111]", "2606:4700::1111")])

@@ -117,7 +117,13 @@ def test_given_a_processor_that_follows_more_than_a_message_carries_when_process
     assert f"the first {len(urls)} are followed" in caplog.text
 
 
-@pytest.mark.parametrize("content_type", ["text/plain", "application/pdf", "", "nonsense;;;"])
+@pytest.mark.parametrize("content_type", ["", "nonsense;;;", "text/html", "TEXT/HTML ; charset=x", "*/*"])
+def test_given_no_media_type_or_html_when_processed_then_the_body_decides_and_it_is_html(content_type):
+    done = Worker()(content_type=content_type)
+    assert (len(hrefs(done)), done.record.title) == (3, "A  title".replace("  ", " "))
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "application/pdf", "image/png", "application/x-unheard-of"])
 def test_given_another_media_type_when_processed_then_it_is_no_html(content_type):
     done = Worker()(content_type=content_type)
     assert (hrefs(done), done.record.title, done.outcome.failure) == ([], "", None)
@@ -136,7 +142,7 @@ def test_given_a_strange_body_when_processed_then_there_is_an_outcome_all_the_sa
 def test_given_an_extractor_that_fails_when_processed_then_the_outcome_says_so(monkeypatch):
     def broken(*args, **kwargs):
         raise RuntimeError("no \ud800 tree")
-    monkeypatch.setattr("spyder.nodes.pipeline.read_html", broken)
+    monkeypatch.setattr("spyder.extract.builtin.read_html", broken)
     done = Worker()()
     assert done.outcome.failure.kind is ErrorKind.EXTRACT
     assert "RuntimeError" in done.outcome.failure.detail
