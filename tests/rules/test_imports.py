@@ -42,7 +42,7 @@ OWNERS = {
     "can_ada": "model/url.py", "ada_url": "model/url.py", "publicsuffixlist": "model/domain.py",
     "turbohtml": "extract/", "rocksdict": "stores/rocksdb.py", "yaml": "settings.py", "uvloop": "runtime.py",
     "tornado": "web/", "requests": "web/client.py", "rich": "cli/", "click": "cli/", "parsel": "nodes/pageview.py",
-    "dns": "fetch/dns.py",
+    "dns": "fetch/nameservers.py",
 }
 #: Libraries with more owners than one.
 SHARED = {"lxml": ("extract/", "nodes/pageview.py"), "msgspec": ("",),
