@@ -6,7 +6,7 @@ same contracts.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, Self, runtime_checkable
 
@@ -121,6 +121,7 @@ class Extraction(msgspec.Struct, kw_only=True, gc=False):
     charset: str = ""  #: encoding, by its WHATWG name in lower case
     limits: tuple[str, ...] = ()  #: settings whose limit cut something off, as ``scope.max_links``
     marks: tuple[str, ...] = ()  #: what the page asks of its readers, as ``noindex``
+    text: Callable[[], str] | None = None  #: gives the visible text, once: near-duplicates are known by it
 
 
 @runtime_checkable

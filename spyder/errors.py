@@ -41,5 +41,9 @@ class UrlError(SpyderError):
     """Text that should be a URL is none, by the WHATWG URL standard."""
 
 
+class ConflictError(SpyderError):
+    """What was to be changed has been changed by somebody else meanwhile."""
+
+
 class ApiError(SpyderError):
     """The master's HTTP API can't be reached, or refuses."""

@@ -1,4 +1,4 @@
-"""For tests of what is built on Spyder: a clock that stands still, pages without a network, and a site on loopback."""
+"""For tests of what is built on Spyder: a clock that stands still, pages without a network, sites on loopback."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ from spyder.model.records import CrawlUri, Page
 from spyder.model.url import parse
 from spyder.nodes.pageview import FetchedPage
 from spyder.settings import Settings
+from spyder.testsite.hostile.site import HostileSite
+from spyder.testsite.hostweb.verdict import WebRules
+from spyder.testsite.hostweb.web import HostWeb
 from spyder.testsite.site import LocalSite
 
-__all__ = ["LocalSite", "ManualClock", "make_page"]
+__all__ = ["HostWeb", "HostileSite", "LocalSite", "ManualClock", "WebRules", "make_page"]
 
 
 class ManualClock:

@@ -11,6 +11,7 @@ from msgspec import Meta
 from spyder.errors import MessageError
 from spyder.model.limits import (
     MAX_LEASES,
+    MAX_RULES_TEXT,
     MAX_WORKERS,
     Address,
     Line,
@@ -33,6 +34,7 @@ Suspects = Annotated[tuple[Key, ...], Meta(max_length=16)]
 Held = Annotated[tuple[HeldLease, ...], Meta(max_length=MAX_LEASES)]
 Notices = Annotated[tuple[FetchNotice, ...], Meta(max_length=MAX_LEASES)]
 Uris = Annotated[tuple[CrawlUri, ...], Meta(max_length=MAX_LEASES)]
+RulesText = Annotated[str, Meta(max_length=MAX_RULES_TEXT)]
 Outcomes = Annotated[tuple[Outcome, ...], Meta(max_length=MAX_LEASES)]
 NumberByWorker = Annotated[dict[Name, Natural], Meta(max_length=MAX_WORKERS)]
 SecondsByWorker = Annotated[dict[Name, Seconds], Meta(max_length=MAX_WORKERS)]
@@ -66,6 +68,7 @@ class WorkerHeartbeat(Record, frozen=True, kw_only=True, tag="heartbeat"):
     load: Load | None = None
     at: Seconds = 0.0  #: seconds of the worker's own clock: the master tells it back
     held: Natural = 0  #: leases of this session that are not reported and acknowledged yet
+    scope: Natural = 0  #: number of the rules by which it judges links, see :class:`ScopeRules`
 
 
 class Load(Record, frozen=True, kw_only=True):
@@ -131,8 +134,10 @@ class Welcome(Record, frozen=True, kw_only=True, tag="welcome"):
         return (self.master, self.epoch, self.session) == (other.master, other.epoch, other.session)
 
     def is_after(self, other: Welcome) -> bool:
-        """False for a welcome of the same master that is not later than *other*."""
-        return (self.master, self.epoch) != (other.master, other.epoch) or self.session > other.session
+        """False for a welcome that was overtaken: not later than *other*, or to an older greeting."""
+        if (self.master, self.epoch) == (other.master, other.epoch):
+            return self.session > other.session
+        return self.heard >= other.heard
 
 
 class Refused(Record, frozen=True, kw_only=True, tag="refused"):
@@ -176,13 +181,20 @@ class Resume(Record, frozen=True, kw_only=True, tag="resume"):
     """Go on after a pause."""
 
 
+class ScopeRules(Record, frozen=True, kw_only=True, tag="scope-rules"):
+    """Judge links by these rules: repeated to a worker until its heartbeat names their number."""
+
+    number: Natural  #: tells these rules from others; 0: those of the settings
+    rules: RulesText = ""  #: as ``scope.rules``, in JSON; empty: those of the settings
+
+
 class Quit(Record, frozen=True, kw_only=True, tag="quit"):
     """End: begin nothing, finish what is under way within ``drain`` seconds, report, acknowledge."""
 
     drain: Seconds
 
 
-MasterMessage = Welcome | Refused | MasterHeartbeat | Ack | GreetAgain | Pause | Resume | Quit
+MasterMessage = Welcome | Refused | MasterHeartbeat | Ack | GreetAgain | Pause | Resume | Quit | ScopeRules
 
 
 # -- leases and outcomes -------------------------------------------------------------------------------------------

@@ -42,8 +42,8 @@ class PeerState(Enum):
 class Peer:
     """One worker as the master sees it."""
 
-    __slots__ = ("at", "batches", "greeting", "has_beaten", "has_probed", "heard_at", "load", "push", "session",
-                 "slots", "state")
+    __slots__ = ("at", "batches", "greeting", "has_beaten", "has_probed", "heard_at", "load", "push", "scope",
+                 "session", "slots", "state")
 
     def __init__(self, greeting: Available, session: int, batches: BatchLog, push: str, now: float) -> None:
         self.greeting = greeting
@@ -55,6 +55,7 @@ class Peer:
         self.slots = greeting.slots
         self.state = PeerState.WELCOMED
         self.load = Load()
+        self.scope = -1  #: number of the rules by which it judges links; -1: it has not said
         self.has_probed = False
         self.has_beaten = False
 
@@ -114,6 +115,7 @@ class Roster:
             return peer
         peer.at = message.at
         peer.slots = message.slots
+        peer.scope = message.scope
         peer.has_beaten = True
         if message.load is not None:
             peer.load = message.load

@@ -24,6 +24,7 @@ _COMMANDS = {
     "stop": "spyder.cli.control:stop",
     "checkpoint": "spyder.cli.checkpoint:checkpoint",
     "requeue": "spyder.cli.requeue:requeue",
+    "scope": "spyder.cli.scope:scope",
     "frontier": "spyder.cli.frontier:frontier",
     "init": "spyder.cli.init:init",
     "settings": "spyder.cli.settings:settings",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 from spyder.contracts import Extraction, Response
@@ -25,11 +25,7 @@ class Css:
     media_types = frozenset({"text/css"})
 
     def __init__(self, settings: Settings) -> None:
-        try:
-            import tinycss2
-        except ImportError:
-            raise PluginError("extractor `css` needs the library tinycss2: pip install 'spyder-crawler[css]'") from None
-        self._tokens: Any = tinycss2.parse_component_value_list
+        self._urls = style_urls()
         self._has_embeds = settings.extract.embeds
         self._max_links = settings.scope.max_links
         self._max_size = settings.extract.max_parse_size
@@ -41,13 +37,24 @@ class Css:
             return None
         body = response.body[:self._max_size]
         charset = _encoding(body, response.content_type)
-        values = self._tokens(decode(body, charset), skip_comments=True)
-        references = dict.fromkeys(map(without_fragment, _urls(values)))
+        references = dict.fromkeys(map(without_fragment, self._urls(decode(body, charset))))
         references.pop("", None)
         found = list(self._resolver.resolve_all(response.url, references, self._max_links + 1))
         limits = (*(("extract.max_parse_size",) if len(response.body) > self._max_size else ()),
                   *(("scope.max_links",) if len(found) > self._max_links else ()))
         return Extraction(links=dict.fromkeys(found[:self._max_links], LinkKind.EMBED), charset=charset, limits=limits)
+
+
+def style_urls() -> Callable[[str], Iterable[str]]:
+    """A function that gives the URLs in the text of a style sheet, or of a ``style`` attribute, as written.
+
+    Raises :class:`PluginError` without the library.
+    """
+    try:
+        import tinycss2
+    except ImportError:
+        raise PluginError("extractor `css` needs the library tinycss2: pip install 'spyder-crawler[css]'") from None
+    return lambda text: _urls(tinycss2.parse_component_value_list(text, skip_comments=True))
 
 
 def _encoding(body: bytes, content_type: str) -> str:

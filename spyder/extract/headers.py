@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from spyder.extract.embeds import RESOURCES, SERVICES
 from spyder.extract.html import meta_refresh, without_fragment
 from spyder.model.records import Headers
 from spyder.model.states import LinkKind
@@ -13,10 +14,8 @@ from spyder.model.url import resolve_all
 #: Statuses whose Location is another place of the same thing (RFC 9110, section 15.4); 304 to 306 have none.
 REDIRECTS: Final = frozenset({300, 301, 302, 303, 307, 308})
 
-#: Relations that lead to a part of the page or to a service, not to a page (IANA link relations, HTML section 4.6.7).
-NO_PAGES: Final = frozenset({
-    "apple-touch-icon", "compression-dictionary", "dns-prefetch", "edituri", "expect", "icon", "manifest", "mask-icon",
-    "modulepreload", "pingback", "preconnect", "prefetch", "preload", "search", "shortcut", "stylesheet", "webmention"})
+#: Relations that lead to a part of the page or to a service, not to a page.
+NO_PAGES: Final = RESOURCES | SERVICES
 
 _TARGET: Final = re.compile(r"[\s,]*<([^>]*)>")
 _PARAMETER: Final = re.compile(r"""\s*;\s*([^\s=;,"]*)\s*(?:=\s*(?:"((?:[^"\\]|\\.)*)"?|([^;,]*)))?""", re.DOTALL)

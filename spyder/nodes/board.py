@@ -27,6 +27,7 @@ class Cell(IntEnum):
     IS_RETIRING = 13  #: 1 when the worker ends to be replaced; written by the fetcher
     RESENT = 14  #: batches of outcomes sent again
     FETCHER_PID = 15  #: of the fetcher's process, which writes it
+    SCOPE = 31  #: number of the rules by which links are judged
     STAGES = 16  #: microseconds of CPU by stage, in the order of STAGE_NAMES
 
 

@@ -30,6 +30,7 @@ from spyder.bus.messages import (
     QuitAck,
     Refused,
     Resume,
+    ScopeRules,
     Welcome,
     WorkerHeartbeat,
     WorkerMessage,
@@ -133,6 +134,7 @@ class Coordinator:
         self._retry_at = 0.0  #: monotonic time of the next attempt to commit, while there is trouble
         self._low_disk = ""  #: why nothing more is fetched although the frontier can be written
         self._said_pause = ""
+        self._rules = ScopeRules(number=0)  #: of the scope: what every worker must judge links by
         self._welcomes_again = False
         self._last_at: OrderedDict[str, float] = OrderedDict()  #: when workers that have parted spoke last
         self._complaints: set[str] = set()
@@ -163,6 +165,12 @@ class Coordinator:
     def add_seeds(self, urls: Iterable[str]) -> SeedReport:
         """Add seeds durably: when this returns they are in the store. Raises :class:`StoreError` if they can't be."""
         return self.change(lambda: self.frontier.add_seeds(urls), refusal="no seeds can be taken now")
+
+    def use_rules(self, rules: ScopeRules) -> None:
+        """The rules of the scope were edited: no worker gets a lease before it has said that it judges by them."""
+        self._rules = rules
+        if len(self._roster):
+            self._port.say(ALL, rules)
 
     # -- what arrives --------------------------------------------------------------------------------------------
 
@@ -238,6 +246,8 @@ class Coordinator:
         self._port.say(peer.worker.encode(), Welcome(
             master=self.identity, epoch=self.frontier.epoch, session=peer.session, push=peer.push,
             outcomes=self.outcomes, heard=peer.greeting.at))
+        if self._rules.number:
+            self._port.say(peer.worker.encode(), self._rules)
 
     def _repeat_welcomes_soon(self) -> None:
         """Repeat welcomes until a probe shows that the worker's extractor, too, has heard."""
@@ -391,6 +401,8 @@ class Coordinator:
             self._break_off(error)
             return
         self._times.lap("lease")
+        if self.frontier.has_staged:  # URIs were refused: that is to be durable, too
+            self._port.turn_soon()
         self._end_if_done()
         self._wake_in_time()
 
@@ -432,7 +444,7 @@ class Coordinator:
     def _lease(self) -> None:
         """Give every ready worker what it has room for."""
         room = {}
-        for peer in self._roster.ready():
+        for peer in self._ready():
             free = peer.slots - self.frontier.held_by(peer.worker)
             if free > 0:
                 room[peer.worker] = min(free, _TURN)
@@ -449,6 +461,10 @@ class Coordinator:
             assert holder is not None
             self._port.push(worker, holder.batches.batch(uris, now))
             self.counts["batches"] += 1
+
+    def _ready(self) -> list[Peer]:
+        """The workers that may get leases: what they report is in scope by the rules that hold now."""
+        return [peer for peer in self._roster.ready() if peer.scope == self._rules.number]
 
     @property
     def is_in_grace(self) -> bool:
@@ -509,6 +525,9 @@ class Coordinator:
         self._port.say(ALL, MasterHeartbeat(
             master=self.identity, epoch=self.frontier.epoch, acks=acks, scope=self.frontier.scope_version,
             heard={peer.worker: peer.at for peer in self._roster}, paused=self.pause))
+        for peer in self._roster:
+            if peer.has_beaten and peer.scope != self._rules.number:
+                self._port.say(peer.worker.encode(), self._rules)
         for peer in self._roster.lost(now):
             _log.error("worker %s missed %d heartbeats; its leases go back", peer.worker, self._bus.missed)
             self.counts["workers_lost"] += 1
@@ -621,7 +640,7 @@ class Coordinator:
     @property
     def free_slots(self) -> int:
         """Leases that ready workers have room for."""
-        return sum(max(0, peer.slots - self.frontier.held_by(peer.worker)) for peer in self._roster.ready())
+        return sum(max(0, peer.slots - self.frontier.held_by(peer.worker)) for peer in self._ready())
 
     def faults(self) -> dict[str, int]:
         """Everything that went wrong and was survived, by the names of :data:`FAULTS`."""

@@ -6,23 +6,26 @@ It reads the store, and asks a running master, as :class:`Live`, for what memory
 from __future__ import annotations
 
 import difflib
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Protocol, assert_never
 
 import msgspec
 
-from spyder import plugins
 from spyder.contracts import FrontierStore
 from spyder.errors import SpyderError, StoreError, UrlError
 from spyder.frontier import policy
+from spyder.frontier.hostlimits import HostLimits
 from spyder.model.clock import SystemClock
-from spyder.model.records import Books, HostRow, UriRow
+from spyder.model.records import Books, HostRow, QueuedUri, UriRow
 from spyder.model.scoping import HostScoping
-from spyder.model.states import UriState
-from spyder.model.url import HOST_BYTES, PROJECT_BYTES, UriIdentity, Url, host_key, host_of, parse
+from spyder.model.states import ErrorKind, UriState
+from spyder.model.url import HOST_BYTES, PROJECT_BYTES, Url, host_key, host_of, parse
 from spyder.nodes.explanation import Explanation, HostAnswer, UriAnswer, kind_of, rest_of, words_of
+from spyder.nodes.identity import made_with, uri_identity
 from spyder.nodes.inspect import open_store, rfc3339
+from spyder.nodes.scopedesk import KeptRules, compile_scope, read_kept
 from spyder.nodes.watchdog import Cause, Progress, blockade, span
 from spyder.scope.rules import LinkScope
 from spyder.settings import Settings
@@ -128,9 +131,19 @@ class _Asked:
         self._live = live
         self.project, self._number = _project(store, settings.project.name)
         self._prefix = self._number.to_bytes(PROJECT_BYTES, "big")
-        canonical, _, assignment = (store.meta("identity") or b"standard/host").decode().partition("/")
-        self._queue_of = plugins.find("assignment", assignment)
-        self._identity = UriIdentity(plugins.find("canonical", canonical), self._queue_of)
+        self._identity = uri_identity(made_with(store))
+
+    @cached_property
+    def _kept_rules(self) -> KeptRules:
+        """The rules as they were edited."""
+        return read_kept(self._store, self._number)
+
+    @cached_property
+    def _scope(self) -> LinkScope:
+        """The rules as the master has them, or would begin with."""
+        scope = compile_scope(self._settings, self._kept_rules, now=self._now)
+        scope.bind(self._is_seeded)
+        return scope
 
     # -- a URL ----------------------------------------------------------------------------------------------------
 
@@ -138,17 +151,14 @@ class _Asked:
         """The answer on a URL, and its host if anybody knows it."""
         if not url.is_fetchable:
             return UriAnswer(url=url.href, state="unknown", rule="scheme", summary="not in the frontier: "
-                             f"{LinkScope(self._settings.scope).why_not(url.href)}"), None
+                             f"{self._scope.words('scheme', url.href)}"), None
         key = self._identity.key(self._number, url.href)
         host, row = self._host_row(key[:HOST_BYTES]), self._store.uris((key,))[0]
         return (self._unknown(url.href, key) if row is None else self._known(url.href, key, row, host)), host
 
     def _unknown(self, href: str, key: bytes) -> UriAnswer:
         """A URL that is not in the frontier: a rule keeps it out, or no page linked to it."""
-        scope = LinkScope(self._settings.scope)
-        rule, words = scope.reason(href, 0), scope.why_not(href)
-        if not rule:
-            rule, words = self._host_rule(href)
+        rule, words = self._refusal(href, 0, self._host_row(key[:HOST_BYTES]))
         if rule:
             summary = f"not in the frontier, and a link to it is left out: {words}"
             advice = f"`spyder seed {href}` has it crawled all the same: a seed is always in scope"
@@ -159,18 +169,27 @@ class _Asked:
             advice = f"`spyder seed {href}` adds it"
         return UriAnswer(url=href, key=key.hex(), state="unknown", summary=summary, rule=rule, advice=advice)
 
-    def _host_rule(self, href: str) -> tuple[str, str]:
-        """Whether *href* is on a host that seeds brought into scope: the rule and words, empty when it is."""
+    def _refusal(self, href: str, depth: int, host: HostRow | None) -> tuple[str, str]:
+        """The rule that keeps a link to *href* out, and why, in words; empty when none does."""
+        verdict = self._scope.judge(href, depth)
+        if not verdict.accepted:
+            words = self._scope.words(verdict.rule, href, depth)
+            return verdict.rule, words + self._hosts_in_scope() if verdict.rule in {"host", "domain"} else words
+        limits = HostLimits(self._settings.traps)
+        rule = limits.take_in(host, href) if host is not None else ""
+        return rule, limits.words(rule, href) if rule else ""
+
+    def _hosts_in_scope(self) -> str:
+        """Some of the hosts, or domains, that seeds brought into scope, to be put behind a rule's words."""
         scoping = HostScoping(self._settings.scope.mode)
-        name = scoping.name_of(host_of(href))
-        if name is None or self._is_in_scope(name):
-            return "", ""
         names = dict.fromkeys(scoping.name_of(row.name) or "" for row in self._hosts())
         inside = sorted(name for name in names if self._is_in_scope(name))
-        shown = ", ".join(inside[:_SHOWN]) + (f" and {len(inside) - _SHOWN:,} more" if len(inside) > _SHOWN else "")
-        what = "its host" if scoping.mode == "host" else "its registered domain"
-        return scoping.mode, (f"{what} {name} is none of the seeds' (scope.mode is {scoping.mode})"
-                              + (f"; in scope: {shown}" if shown else ""))
+        more = f" and {len(inside) - _SHOWN:,} more" if len(inside) > _SHOWN else ""
+        return f"; in scope: {', '.join(inside[:_SHOWN])}{more}" if inside else ""
+
+    def _is_seeded(self, href: str) -> bool:
+        name = HostScoping(self._settings.scope.mode).name_of(host_of(href))
+        return name is None or self._is_in_scope(name)
 
     def _is_in_scope(self, name: str) -> bool:
         return self._store.meta(f"scope/{self._number}/{name}") is not None
@@ -187,10 +206,10 @@ class _Asked:
                 doing = "its page is being read" if lease.is_fetched else "it is being fetched, or about to be"
                 state, summary = "leased", f"worker {lease.worker} has held it for {span(lease.held)}: {doing}"
             case UriState.QUEUED:
-                summary = "waits for its turn"
+                summary = f"waits for its turn{self._coming_exclusion(href, row, waiting)}"
                 waits, next_at = self._waits_in_queue(row, key, host)
             case UriState.SCHEDULED:
-                summary = "waits for its time"
+                summary = f"waits for its time{self._coming_exclusion(href, row, waiting)}"
                 waits, next_at = self._waits_for_time(row, host)
             case UriState.DONE:
                 summary = f"its answer had status {row.status}"
@@ -198,7 +217,7 @@ class _Asked:
                 summary = f"{_tries(row)}: {words_of(row.reason)}"
                 advice = f"`spyder requeue {href}` has it tried again"
             case UriState.EXCLUDED:
-                summary = f"a rule keeps it out: {words_of(row.reason)}"
+                summary = f"a rule keeps it out: {self._exclusion(href, row)}"
                 advice = f"`spyder requeue {href}` has it tried once the rule admits it"
             case UriState.QUARANTINED:
                 summary = f"set aside after {row.strikes:,} strikes: {words_of(row.reason)}"
@@ -216,6 +235,23 @@ class _Asked:
             last_at=rfc3339(row.settled_at), worker=row.worker, strikes=row.strikes,
             strikes_limit=self._settings.retry.quarantine_after, waits=tuple(waits), next_at=rfc3339(next_at),
             advice=advice)
+
+    def _exclusion(self, href: str, row: UriRow) -> str:
+        """Why a URI is excluded: by a rule of the scope as it is now, if that still is one."""
+        kind, _, rule = row.reason.partition(": ")
+        known = {view.name for view in self._scope.views}
+        if kind in {ErrorKind.SCOPE.value, ErrorKind.TRAP.value} and rule in known:
+            return self._scope.words(rule, href, row.depth)
+        return words_of(row.reason)
+
+    def _coming_exclusion(self, href: str, row: UriRow, waiting: QueuedUri | None) -> str:
+        """What edited rules will do to a URI when its turn comes; empty when they let it pass."""
+        if waiting is None or waiting.is_seed:
+            return ""
+        verdict = self._scope.judge(waiting.url, row.depth, waiting.embeds)
+        if verdict.accepted or not self._kept_rules.version:
+            return ""
+        return f"; it is excluded then: {self._scope.words(verdict.rule, href, row.depth)}"
 
     def _waits_in_queue(self, row: UriRow, key: bytes, host: HostRow | None) -> tuple[list[Cause], float]:
         """What a queued URI waits for, the gravest first, and when it is next at the earliest (0: not known)."""
@@ -335,7 +371,7 @@ class _Asked:
         Raises :class:`SpyderError` naming the nearest one.
         """
         spellings = dict.fromkeys((parse(f"http://{name}").host, parse(f"https://{name}").host))
-        for queue in (*(self._queue_of(spelling) for spelling in spellings), name):
+        for queue in (*(self._identity.queue_of_host(spelling) for spelling in spellings), name):
             row = self._host_row(host_key(self._number, queue))
             if row is not None:
                 return row

@@ -10,24 +10,36 @@ import logging
 from collections.abc import Sequence
 from typing import Protocol
 
-from spyder.bus.messages import Ack, Codec, MasterHeartbeat, MasterMessage, OutcomeBatch, OutcomeMessage, Probe, Welcome
+from spyder.bus.messages import (
+    Ack,
+    Codec,
+    MasterHeartbeat,
+    MasterMessage,
+    OutcomeBatch,
+    OutcomeMessage,
+    Probe,
+    ScopeRules,
+    Welcome,
+)
 from spyder.bus.mgmt import GREETING_INTERVAL
 from spyder.bus.outcomes import Outbox
 from spyder.contracts import Sink
-from spyder.errors import BusError
+from spyder.errors import BusError, SettingsError
 from spyder.model.clock import Clock, StageTimes
 from spyder.model.records import Outcome, Page
 from spyder.model.states import ExitCode
 from spyder.nodes.board import Board, Cell, Note, Trouble
 from spyder.nodes.disk import is_passing
 from spyder.nodes.pipeline import Processed
+from spyder.nodes.scopedesk import from_text
 from spyder.nodes.spec import WorkerSpec
+from spyder.scope.rules import Rules
 
 _log = logging.getLogger(__name__)
 
 #: Seconds without a page after which what is finished is not kept waiting any longer.
 _IDLE = 0.02
-#: Bytes of links after which a batch is published, so that no message grows without bound.
+#: Bytes of links and rules after which a batch is published, so that no message grows without bound.
 _BATCH_BYTES = 4_000_000
 #: Seconds between attempts to write after the disk refused.
 _DISK_RETRY = 1.0
@@ -41,6 +53,9 @@ class PagePipeline(Protocol):
 
     def forget_links(self) -> None:
         """Report all links anew."""
+
+    def use_rules(self, rules: Rules | None) -> None:
+        """Judge links by *rules*, None: by those of the settings. Raises :class:`SettingsError` for wrong ones."""
 
 
 class ExtractPort(Protocol):
@@ -135,7 +150,7 @@ class ExtractStage:
             self._first_at = now
         self._last_page_at = now
         self._finished.append(processed.outcome)
-        self._finished_bytes += sum(len(link.url) + 64 for link in processed.outcome.links)
+        self._finished_bytes += _size_of(processed.outcome)
         board[Cell.OUTBOX] += 1  # before PAGES: the fetcher reads them the other way round
         board[Cell.BYTES] += len(body)
         board[Cell.PAGES] += 1
@@ -226,8 +241,23 @@ class ExtractStage:
                 if message.scope != self._scope_version:  # what was out of scope may be in it now
                     self._scope_version = message.scope
                     self._pipeline.forget_links()
+            case ScopeRules():
+                self._use_rules(message)
             case _:
                 pass
+
+    def _use_rules(self, message: ScopeRules) -> None:
+        """The rules of the scope were edited: the heartbeat tells the master that they hold here."""
+        if message.number == self._board[Cell.SCOPE]:
+            return
+        try:
+            self._pipeline.use_rules(from_text(message.rules))
+        except SettingsError as error:
+            _log.error("edited rules of the scope can't be used: %s", error)
+            return
+        self._board[Cell.SCOPE] = message.number
+        _log.info("links are judged by edited rules from now on" if message.number else
+                  "links are judged by the rules of the settings again")
 
     def _join(self, welcome: Welcome) -> None:
         """A new welcome: outcomes go to its address, after a probe has shown that they arrive."""
@@ -348,3 +378,12 @@ class ExtractStage:
             _log.error("unreported outcomes can't be written: %s; their pages are fetched again", error)
         self._board[Cell.IS_FINISHED] = 1
         return ExitCode.OK if not unreported and not self._finished else ExitCode.HARD_DEADLINE
+
+
+def _size_of(outcome: Outcome) -> int:
+    """About the bytes that an outcome takes in a message, but for what is small in all of them."""
+    size = sum(len(link.url) + 64 for link in outcome.links)
+    if outcome.robots is not None:
+        rules = outcome.robots
+        size += sum(len(text) + 8 for texts in (rules.allow, rules.disallow, rules.sitemaps) for text in texts)
+    return size

@@ -201,7 +201,8 @@ class FetchStage:
             self._port.say(WorkerHeartbeat(
                 worker=self._spec.worker, epoch=welcome.epoch, session=welcome.session, received=self._order.received,
                 slots=slots, load=self._load(), at=self._clock.monotonic(),
-                held=len(self._waiting) + len(self._fetching) + len(self._handed_on)))
+                held=len(self._waiting) + len(self._fetching) + len(self._handed_on),
+                scope=self._board[Cell.SCOPE]))
 
     def _held(self) -> tuple[HeldLease, ...]:
         """What was begun and is not reported: the next master is to know."""
@@ -262,10 +263,10 @@ class FetchStage:
         self._handed_on.append(HeldLease(lease=uri.lease, key=uri.key, attempt=uri.attempt, is_fetching=False))
         failure = page.failure
         if failure is None or not failure.kind.is_host_trouble:
-            notice = FetchNotice(lease=uri.lease, elapsed=page.elapsed)
+            notice = FetchNotice(lease=uri.lease, elapsed=page.elapsed, status=page.status)
         else:
             wish = next((value for name, value in page.headers if name == "retry-after"), "")
-            notice = FetchNotice(lease=uri.lease, elapsed=page.elapsed, trouble=failure.kind,
+            notice = FetchNotice(lease=uri.lease, elapsed=page.elapsed, trouble=failure.kind, status=page.status,
                                  retry_after=retry_after_seconds(wish, self._clock.now()) if wish else 0.0)
         if not self._notices:
             self._port.send_notices_in(_NOTICE_DELAY)

@@ -8,6 +8,7 @@ import os
 import secrets
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -17,18 +18,20 @@ from spyder.bus.garbage import Garbage
 from spyder.bus.messages import Codec, LeaseBatch, MasterMessage, OutcomeMessage, WorkerMessage, read_stranger
 from spyder.bus.sockets import Frames, Reader, Sender, Socket, Sockets, bind_push
 from spyder.errors import MessageError, StoreError
+from spyder.fetch.identity import robots_agent
 from spyder.frontier.frontier import Frontier, SeedReport
 from spyder.frontier.requeue import RequeueReport, Requeuing
 from spyder.model.clock import Clock, StageTimes, cpu_seconds
 from spyder.model.scoping import HostScoping
-from spyder.model.url import UriIdentity
 from spyder.nodes.checkpoints import Checkpoint, Checkpoints
 from spyder.nodes.coordinator import Coordinator
 from spyder.nodes.disk import DiskWatch
 from spyder.nodes.explain import explain
 from spyder.nodes.explanation import Explanation
+from spyder.nodes.identity import uri_identity
 from spyder.nodes.inspect import report_imbalance
 from spyder.nodes.liveview import LiveView
+from spyder.nodes.scopedesk import ScopeDesk, ScopeView, UrlVerdict, compile_scope, read_kept
 from spyder.nodes.status import Rate, Status
 from spyder.runtime import resident_memory, settle_memory
 from spyder.settings import Settings, host_name
@@ -52,10 +55,11 @@ class Master:
         self._clock = clock
         self._times = StageTimes(enabled=is_profiled)
         self.identity = f"master:{host_name()}:{os.getpid()}:{secrets.token_hex(4)}"
-        self.frontier = open_frontier(settings, clock)
+        self.frontier, self._desk = _open(settings, clock)
         self._core = Coordinator(
             settings, identity=self.identity, frontier=self.frontier, port=self, clock=clock,
             ends_when_done=ends_when_done, expects_survivors=expects_survivors, times=self._times)
+        self._core.use_rules(self._desk.message)
         self._pipes: dict[str, _LeasePipe] = {}
         self._pipe_number = 0
         self._checkpoints = Checkpoints(self.frontier, settings, master=self.identity, clock=clock)
@@ -180,6 +184,30 @@ class Master:
             await asyncio.sleep(0)
         return work.report
 
+    def scope(self) -> ScopeView:
+        """The rules of the scope as they are now."""
+        return self._desk.view()
+
+    def edit_scope(self, rules: list[Any] | None, *, version: int | None = None) -> ScopeView:
+        """Have *rules*, plain values, stand in for ``scope.rules`` from now on, durably; None: those of the settings.
+
+        Raises :class:`spyder.errors.SettingsError` for wrong ones, :class:`spyder.errors.ConflictError` when they are
+        not of *version* any more, :class:`StoreError` when they can't be stored.
+        """
+        if self._is_closed:
+            raise StoreError("the scope can't be changed now: the master is ending")
+        kept, scope = self._desk.prepare(rules, version=version, now=self._clock.now())
+        self._core.change(lambda: self._desk.apply(self.frontier, kept, scope),
+                          refusal="the scope can't be changed now")
+        self._core.use_rules(self._desk.message)
+        _log.warning("the rules of the scope were edited (version %d): %s", kept.version,
+                     "those of the settings hold again" if rules is None else f"{len(rules)} rules")
+        return self._desk.view()
+
+    def judge(self, urls: Sequence[str], *, depth: int, embeds: int) -> tuple[UrlVerdict, ...]:
+        """What the rules say of links to *urls*. Raises :class:`spyder.errors.UrlError` for what is none."""
+        return self._desk.judge(urls, depth=depth, embeds=embeds)
+
     # -- what arrives --------------------------------------------------------------------------------------------
 
     def _hear(self, frames: Frames) -> None:
@@ -213,6 +241,7 @@ class Master:
         while True:
             self._core.note_disk(self._disk.trouble(self._clock.monotonic()))
             self._core.beat()
+            self._desk.tell_time(self._clock.now())
             self._rate.note(self._clock.monotonic(), self.frontier.counts["fetches"])
             self._view.watch()
             await asyncio.sleep(self._bus.heartbeat / 2)
@@ -322,16 +351,25 @@ def open_frontier(settings: Settings, clock: Clock) -> Frontier:
 
     Raises :class:`StoreError` when the store can't be opened or was built otherwise.
     """
+    return _open(settings, clock)[0]
+
+
+def _open(settings: Settings, clock: Clock) -> tuple[Frontier, ScopeDesk]:
+    """The frontier, and the rules by which it judges."""
     section = settings.frontier
     store = plugins.find("store", section.store).open(settings.frontier_directory, cache=section.cache)
     try:
         prioritizer = plugins.find("prioritizer", section.priority)()
-        identity = UriIdentity(plugins.find("canonical", section.canonical),
-                               plugins.find("assignment", section.assignment))
-        return Frontier(
+        identity = uri_identity(section)
+        number = int(store.meta(f"project/{settings.project.name}") or b"0")
+        kept = read_kept(store, number)
+        scope = compile_scope(settings, kept, now=clock.now())
+        frontier = Frontier(
             store=store, clock=clock, identity=identity, scoping=HostScoping(settings.scope.mode),
             prioritizer=prioritizer, frontier=section, politeness=settings.politeness, retry=settings.retry,
-            limits=settings.limits, project=settings.project.name)
+            limits=settings.limits, robots=settings.robots, project=settings.project.name,
+            agent=robots_agent(settings), judge=scope, traps=settings.traps)
+        return frontier, ScopeDesk(settings, kept, scope)
     except BaseException:
         store.close()
         raise

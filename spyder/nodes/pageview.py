@@ -9,6 +9,7 @@ from typing import Any
 from spyder.contracts import Extraction
 from spyder.extract.charset import decode, sniff
 from spyder.extract.headers import content_type_of
+from spyder.extract.nearduplicate import Near
 from spyder.model.records import Page
 from spyder.model.states import LinkKind
 from spyder.model.url import parse
@@ -28,6 +29,7 @@ class FetchedPage:
         self.hints = extraction.hints  #: about some of them
         self.limits = extraction.limits
         self.marks = extraction.marks
+        self.near: Near | None = None  #: the page that it nearly repeats, when it was looked for one
         self.data: MutableMapping[str, Any] = {}
 
     @property

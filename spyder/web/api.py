@@ -1,4 +1,7 @@
-"""A small JSON API over a running master: status, explain, seeds, requeue, checkpoint, stop. By default on loopback."""
+"""A small JSON API over a running master: status, explain, seeds, requeue, checkpoint, scope, stop.
+
+By default on loopback.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,14 @@ import hmac
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Annotated, Any, Literal, Protocol, TypeVar
 
 import msgspec
 import tornado.httpserver
 import tornado.netutil
 import tornado.web
 
-from spyder.errors import SpyderError
+from spyder.errors import ConflictError, SettingsError, SpyderError, UrlError
 from spyder.settings import ApiSection, Settings, check_api_address
 
 T = TypeVar("T")
@@ -38,6 +41,18 @@ class Control(Protocol):
     def end(self, reason: str) -> None:
         """End in good order."""
 
+    def scope(self) -> Any:
+        """The rules of the scope, as a record."""
+
+    def edit_scope(self, rules: list[Any] | None, *, version: int | None = None) -> Any:
+        """Replace the rules of the scope durably, None: by those of the settings; returns them, as a record.
+
+        Raises :class:`SettingsError` for wrong ones, :class:`ConflictError` when they are not of *version* any more.
+        """
+
+    def judge(self, urls: Sequence[str], *, depth: int, embeds: int) -> Any:
+        """What the rules say of links to *urls*, as records. Raises :class:`UrlError` for what is none."""
+
     async def checkpoint(self, directory: str) -> Any:
         """Copy the state of the crawl to *directory*; returns what was copied, as a record."""
 
@@ -55,6 +70,21 @@ class CheckpointRequest(msgspec.Struct, forbid_unknown_fields=True):
     """Body of ``POST /api/checkpoint``."""
 
     directory: str
+
+
+class ScopeRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """Body of ``PUT /api/scope``: null instead of rules brings those of the settings back."""
+
+    rules: list[Any] | None
+    version: int | None = None  #: of the rules that are edited; null: whichever they are
+
+
+class JudgeRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """Body of ``POST /api/scope/test``."""
+
+    urls: list[str]
+    depth: Annotated[int, msgspec.Meta(ge=0)] = 1
+    embeds: Annotated[int, msgspec.Meta(ge=0)] = 0
 
 
 class RequeueRequest(msgspec.Struct, forbid_unknown_fields=True):
@@ -81,6 +111,8 @@ def serve(control: Control, settings: ApiSection) -> Iterator[int]:
         (r"/api/stop", _Stop, arguments),
         (r"/api/checkpoint", _Checkpoint, arguments),
         (r"/api/requeue", _Requeue, arguments),
+        (r"/api/scope", _Scope, arguments),
+        (r"/api/scope/test", _ScopeTest, arguments),
     ], default_handler_class=_Unknown, default_handler_args=arguments, log_function=_log_nothing)
     server = tornado.httpserver.HTTPServer(application, max_body_size=_MAX_BODY)
     try:
@@ -168,6 +200,11 @@ class _Handler(tornado.web.RequestHandler):
         except (msgspec.DecodeError, UnicodeDecodeError):
             raise tornado.web.HTTPError(400, reason=f"expected {expected}") from None
 
+    def refuse(self, status: int, error: SpyderError) -> None:
+        """Answer with one line: its text may have characters that no reason phrase may have."""
+        self.set_status(status)
+        self.finish(msgspec.json.encode({"error": " ".join(str(error).split()), "status": status}))
+
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Answer with one line."""
         error = kwargs.get("exc_info", (None, None, None))[1]
@@ -194,9 +231,8 @@ class _Explain(_Handler):
     def get(self) -> None:
         try:
             self.reply(self.control.explain(self.get_query_argument("of")))
-        except SpyderError as error:  # its text may have characters that no reason phrase may have
-            self.set_status(404)
-            self.finish(msgspec.json.encode({"error": str(error), "status": 404}))
+        except SpyderError as error:
+            self.refuse(404, error)
 
 
 class _Seeds(_Handler):
@@ -226,8 +262,33 @@ class _Requeue(_Handler):
                                               reason=request.reason))
 
 
+class _Scope(_Handler):
+    def get(self) -> None:
+        self.reply(self.control.scope())
+
+    def put(self) -> None:
+        request = self.body(ScopeRequest, '{"rules": [{"name": "no-shop", "reject": {"host": "shop.example.org"}}]}')
+        try:
+            self.reply(self.control.edit_scope(request.rules, version=request.version))
+        except SettingsError as error:
+            self.refuse(400, error)
+        except ConflictError as error:
+            self.refuse(409, error)
+
+
+class _ScopeTest(_Handler):
+    def post(self) -> None:
+        request = self.body(JudgeRequest, '{"urls": ["https://example.org/"], "depth": 1, "embeds": 0}')
+        try:
+            self.reply({"verdicts": _named(self.control.judge(request.urls, depth=request.depth,
+                                                               embeds=request.embeds))})
+        except UrlError as error:
+            self.refuse(400, error)
+
+
 class _Unknown(_Handler):
     def prepare(self) -> None:
         raise tornado.web.HTTPError(404, reason="the master's API has no such address; known: GET /api/status, "
                                                 "GET /api/explain, POST /api/seeds, POST /api/stop, "
-                                                "POST /api/checkpoint, POST /api/requeue")
+                                                "POST /api/checkpoint, POST /api/requeue, GET and PUT /api/scope, "
+                                                "POST /api/scope/test")

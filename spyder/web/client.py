@@ -65,6 +65,20 @@ class MasterClient:
         return self._call("POST", "/api/requeue", {"urls": list(urls), "states": list(states), "host": host,
                                                    "reason": reason}, patience=_LONG)
 
+    def scope(self) -> dict[str, Any]:
+        """The rules of the scope."""
+        return self._call("GET", "/api/scope")
+
+    def edit_scope(self, rules: list[Any] | None, *, version: int | None = None) -> dict[str, Any]:
+        """Replace the rules of the scope, None: by those of the settings; durable when this returns."""
+        return self._call("PUT", "/api/scope", {"rules": rules, "version": version})
+
+    def judge(self, urls: Iterable[str], *, depth: int, embeds: int) -> list[dict[str, Any]]:
+        """What the rules say of links to *urls*."""
+        verdicts: list[dict[str, Any]] = self._call("POST", "/api/scope/test", {
+            "urls": list(urls), "depth": depth, "embeds": embeds})["verdicts"]
+        return verdicts
+
     def _call(self, method: str, path: str, body: Any = None, *, patience: float = _TIMEOUT[1]) -> dict[str, Any]:
         try:
             answer = self._session.request(method, self._url + path, json=body, timeout=(_TIMEOUT[0], patience))

@@ -1,134 +1,59 @@
 """Other projects' cases against Spyder; they lie beside the checkout and are skipped where they do not."""
 
-import base64
-import importlib.util
-import json
-from pathlib import Path
+from __future__ import annotations
 
 import pytest
 
+from conformance.explained import EXPLAINED
+from conformance.replay import FILES
+from conformance.report import PAGE, all_verdicts, page
+from conformance.verdicts import CASES, JUDGES, rows, verdicts_of
 from spyder.errors import UrlError
-from spyder.extract.charset import encoding_of_label
 from spyder.model.url import parse
+from spyder.scope.canonical import ARCHIVE, PLAIN, STANDARD, refined
+from spyder.settings import FrontierSection
 
-ROOT = Path(__file__).resolve().parents[2]
-CASES = ROOT.parent / "shared" / "cases"
 pytestmark = pytest.mark.skipif(not CASES.is_dir(), reason="no conformance cases beside the checkout")
 
-_spec = importlib.util.spec_from_file_location("spyder_conformance_adapter", Path(__file__).with_name("adapter.py"))
-adapter = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(adapter)
-
-OLD_IDNA = "the URL library's tables of international names are older than the case"
-NO_UTF_32 = "UTF-32 is no encoding of the web: a browser reads its mark as UTF-16's, its label as none"
-ITSELF = "a mere fragment leads to the page itself, which is fetched already"
-
-#: Cases that Spyder answers otherwise on purpose, or can't answer yet; the reason beside each.
-EXPLAINED = {
-    "cs-124": "`< meta` is text, not a tag, to every browser",
-    "cs-154": "WHATWG has one big5, with the Hong Kong characters in it",
-    "cs-180": NO_UTF_32, "cs-181": NO_UTF_32, "cs-186": NO_UTF_32,
-    "cs-184": "the label utf-16 means little-endian, whatever the bytes look like",
-    "link-0171": ITSELF, "link-0179": ITSELF,
-    **dict.fromkeys(["url-0185", "url-0186", "url-0187", "url-0188", "url-0189", "url-0479", "url-0481", "url-0488",
-                     "url-0490", "url-0526", "url-0541", "url-0542", "url-0543", "url-0548", "url-0552"], OLD_IDNA),
-}
+#: Share of a file's ``should`` rows that has to be right.
+SHOULD = 0.9
 
 
-def rows(name):
-    with (CASES / name).open(encoding="utf-8") as lines:
-        return [json.loads(line) for line in lines]
+@pytest.mark.parametrize("file", JUDGES)
+def test_given_a_file_of_cases_when_judged_then_every_wrong_one_is_explained(file):
+    wrong = [verdict for verdict in verdicts_of(file) if not verdict.is_right]
+    assert [verdict for verdict in wrong
+            if verdict.grade in {"must", "should", "policy"} and verdict.id not in EXPLAINED] == []
 
 
-def body_of(row):
-    return base64.b64decode(row["html_b64"]) if row.get("html_b64") is not None else row["html"].encode(
-        "utf-8", "surrogatepass")
+@pytest.mark.parametrize("file", JUDGES)
+def test_given_a_file_of_cases_when_judged_then_what_most_others_do_is_done(file):
+    verdicts = [verdict for verdict in verdicts_of(file) if verdict.grade == "should"]
+    wrong = [verdict for verdict in verdicts if not verdict.is_right]
+    assert len(wrong) <= (1 - SHOULD) * len(verdicts), wrong
 
 
-def same_encoding(one, other):
-    def name(label):
-        found = None if label is None else encoding_of_label(label.replace("utf-16-", "utf-16")) or label
-        return "gbk" if found == "gb18030" else found
-
-    return name(one) == name(other)
-
-
-def normal(url):
-    try:
-        return parse(url).href
-    except UrlError:
-        return url
+def test_given_the_explained_cases_when_judged_then_each_is_still_answered_otherwise():
+    right = {verdict.id for verdict in all_verdicts() if verdict.is_right}
+    assert EXPLAINED.keys() & right == set()
+    known = {row.get("id") for file in (*JUDGES, *FILES) for row in rows(file)}
+    assert EXPLAINED.keys() - known == set()
 
 
-def assert_only_explained(failures):
-    assert [failure for failure in failures if failure[0] not in EXPLAINED] == []
-
-
-def test_urls_resolve_as_in_browsers():
-    failures = []
-    for row in rows("urls_resolve.jsonl"):
-        expected = None if row["failure"] else row["expected_href"].split("#")[0]
-        got = adapter.resolve(row["base"], row["input"])
-        if got != expected:
-            failures.append((row["id"], row["input"], row["base"], expected, got))
-    assert_only_explained(failures)
-
-
-def test_equal_urls_have_one_key_and_others_do_not():
-    failures = []
-    for row in rows("urls_equiv.jsonl"):
-        one, other = adapter.dedup_key(row["a"]), adapter.dedup_key(row["b"])
-        if row["grade"] == "must" and (one == other and one is not None) != row["same"]:
-            failures.append((row["id"], row["a"], row["b"], row["same"], one, other))
-    assert_only_explained(failures)
-
-
-def test_pages_give_their_navigation_links():
-    failures = []
-    for row in rows("links.jsonl"):
-        if row["grade"] != "must" or row["kind"] != "navigation" or row.get("options"):
+@pytest.mark.parametrize("options", [
+    {}, {"canonical": "plain"}, {"canonical": "archive"}, {"drop_session_ids": True, "drop_tracking": True},
+    {"canonical": "archive", "default_documents": True, "sort_query": False, "drop_query_params": ("s*",)}])
+def test_given_any_url_of_the_cases_when_made_canonical_twice_then_once_is_enough(options):
+    section = FrontierSection(**options)
+    policy = refined({"plain": PLAIN, "standard": STANDARD, "archive": ARCHIVE}[section.canonical], section)
+    for row in rows("urls_canon.jsonl"):
+        try:
+            href = parse(row["input"]).href
+        except UrlError:
             continue
-        expected = {normal(url) for url in row["expected_links"]}
-        got = set(adapter.links(body_of(row), row["content_type"], row["base_url"]))
-        forbidden = got & {normal(url) for url in row.get("forbidden_links", [])}
-        if forbidden or not (got == expected if row["mode"] == "exact" else got >= expected):
-            failures.append((row["id"], row["test"], expected - got, got - expected))
-    assert_only_explained(failures)
+        once = policy(href)
+        assert policy(once) == once == parse(once).href, row
 
 
-def test_refreshes_are_read_as_in_browsers():
-    failures = []
-    for row in rows("links_base_refresh.jsonl"):
-        if row["kind"] == "meta_refresh_content":
-            got = adapter.meta_refresh(row["content"])
-            if (None if got is None else list(got)) != row["expected"]:
-                failures.append((row["id"], row["content"], row["expected"], got))
-    assert_only_explained(failures)
-
-
-def test_headers_name_the_encoding_that_browsers_take():
-    failures = []
-    for row in rows("charset.jsonl"):
-        if row["kind"] == "content_type_header" and row["grade"] in {"must", "whatwg"}:
-            got = adapter.header_charset(row["content_type"])
-            if not same_encoding(got, row["expected_whatwg"]):
-                failures.append((row["id"], row["content_type"], row["expected_whatwg"], got))
-    assert_only_explained(failures)
-
-
-def test_documents_are_decoded_as_in_browsers():
-    failures = []
-    for row in rows("charset.jsonl"):
-        declared_nothing = row["kind"] == "body_declared" and row["expected_encoding"] is None
-        is_document = row["kind"] in {"http_body", "sniff_html", "body_declared"}
-        if not is_document or declared_nothing or row["grade"] == "info":
-            continue
-        encoding, text = adapter.decode(row["content_type"], base64.b64decode(row["body_b64"]))
-        if not same_encoding(encoding, row["expected_whatwg"]) and text != row.get("expected_text"):
-            failures.append((row["id"], row["test"], row["content_type"], row["expected_whatwg"], encoding))
-    assert_only_explained(failures)
-
-
-def test_every_label_is_known():
-    unknown = [row for row in rows("charset_labels.jsonl") if encoding_of_label(row["label"]) != row["encoding"]]
-    assert unknown == []
+def test_given_the_page_when_compared_with_the_verdicts_then_it_is_true():
+    assert PAGE.read_text(encoding="utf-8") == page(), "write it anew: python tests/conformance/report.py --write"

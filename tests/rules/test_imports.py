@@ -39,14 +39,15 @@ EXCEPTIONS = {
 #: The owner of each library: a folder or a module. Nobody else may import it.
 OWNERS = {
     "zmq": "bus/", "pycurl": "fetch/", "certifi": "fetch/", "brotli": "fetch/", "backports": "fetch/",
-    "can_ada": "model/url.py", "xxhash": "model/url.py", "publicsuffixlist": "model/domain.py",
-    "turbohtml": "extract/",
-    "tinycss2": "extract/css.py", "pypdf": "extract/pdf.py",
+    "can_ada": "model/url.py", "ada_url": "model/url.py", "publicsuffixlist": "model/domain.py",
+    "turbohtml": "extract/", "tinycss2": "extract/css.py", "pypdf": "extract/pdf.py",
     "rocksdict": "stores/rocksdb.py", "yaml": "settings.py", "uvloop": "runtime.py",
     "tornado": "web/", "requests": "web/client.py", "rich": "cli/", "click": "cli/", "parsel": "nodes/pageview.py",
+    "dns": "fetch/dns.py",
 }
 #: Libraries with more owners than one.
-SHARED = {"lxml": ("extract/", "nodes/pageview.py"), "msgspec": ("",)}
+SHARED = {"lxml": ("extract/", "nodes/pageview.py"), "msgspec": ("",),
+          "xxhash": ("model/url.py", "extract/nearduplicate.py")}
 
 #: Functions that read the machine's clocks: only the clock does.
 CLOCKS = {"time": {"time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "process_time",

@@ -106,6 +106,14 @@ def test_given_a_library_that_is_not_there_when_started_then_its_extra_is_named(
         extract(extractors=(name,))
 
 
+def test_given_styles_in_a_page_when_read_then_they_are_looked_into_if_asked():
+    pytest.importorskip("tinycss2")
+    body = b"<!doctype html><style>@import 'a.css'; p { b: url(b.png) }</style><p style='background: url(c.png)'>"
+    names = ("html", "headers", "css")
+    assert sorted(paths(extract(body, extractors=names, embeds=True)[1])) == ["/a.css", "/b.png", "/c.png"]
+    assert paths(extract(body, extractors=names)[1]) == []
+
+
 def test_given_one_that_takes_too_long_when_read_then_it_is_ended_and_what_others_found_counts(mine, caplog):
     def slow(response):
         while True:
