@@ -16,6 +16,7 @@ import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from urllib.parse import quote
 
 import msgspec
 import yaml
@@ -170,14 +171,33 @@ class LimitsSection(Section, frozen=True):
     ] = None
 
 
+#: Of each canonicalisation policy; raised whenever any URL's canonical form changes.
+CANONICAL_VERSIONS: Mapping[str, int] = {"plain": 1, "standard": 2, "archive": 1}
+
+
 class FrontierSection(Section, frozen=True):
     """The master's memory of every URI."""
 
     store: Annotated[str, doc("rocksdb (on disk), memory (tests), or module:Class of a FrontierStore")] = "rocksdb"
     directory: Annotated[str | None, doc("folder of the store; null: `frontier` in output.directory")] = None
     canonical: Annotated[
-        Literal["plain", "standard"], doc("which spellings of a URL are the same page: docs/urls.md; kept in the store")
+        Literal["plain", "standard", "archive"],
+        doc("which spellings of a URL are the same page: docs/urls.md; kept in the store, as are the next five"),
     ] = "standard"
+    sort_query: Annotated[
+        bool | None, doc("the order of a query's parameters makes no other page; null: not in plain, in the others")
+    ] = None
+    drop_session_ids: Annotated[
+        bool, doc("jsessionid, PHPSESSID and their like make no other page; always so in archive")
+    ] = False
+    drop_tracking: Annotated[bool, doc("utm_source, gclid, fbclid and their like make no other page")] = False
+    default_documents: Annotated[bool, doc("index.html, default.aspx and their like are the page of their folder")] = (
+        False
+    )
+    drop_query_params: Annotated[
+        tuple[Annotated[str, Meta(min_length=1, max_length=100)], ...],
+        doc("names of parameters that make no other page; * and ? as in a shell"),
+    ] = ()
     assignment: Annotated[str, doc("which URIs share a queue and its politeness: host, domain, or module:function")] = (
         "host"
     )
@@ -190,6 +210,33 @@ class FrontierSection(Section, frozen=True):
     reserve: Annotated[
         BytesOrNone, doc("bytes of the store's disk that stay free: with less nothing more is fetched; 0: none")
     ] = 67_108_864
+
+    @property
+    def sorts_query(self) -> bool:
+        """What :attr:`sort_query` means with this policy."""
+        return self.canonical != "plain" if self.sort_query is None else self.sort_query
+
+    @property
+    def canonical_options(self) -> tuple[str, ...]:
+        """The options that change the policy, as :attr:`identity` carries them."""
+        options = []
+        if self.sorts_query != (self.canonical != "plain"):
+            options.append("sort_query" if self.sorts_query else "keep_query_order")
+        if self.drop_session_ids and self.canonical != "archive":
+            options.append("drop_session_ids")
+        options += [name for name in ("drop_tracking", "default_documents") if getattr(self, name)]
+        names = sorted({quote(name, safe="*?[]!") for name in self.drop_query_params})
+        return (*options, *(f"drop={name}" for name in names))
+
+    @property
+    def identity(self) -> str:
+        """By what the frontier's keys are made: policy, its version beyond the first, options, and assignment.
+
+        The store keeps it, and is refused with another: ``standard-2,drop_tracking,drop=ref/host``.
+        """
+        version = CANONICAL_VERSIONS[self.canonical]
+        policy = self.canonical if version == 1 else f"{self.canonical}-{version}"
+        return f"{','.join((policy, *self.canonical_options))}/{self.assignment}"
 
 
 class PolitenessSection(Section, frozen=True):
@@ -712,7 +759,7 @@ def _shared(settings: Settings, name: str) -> Any:
         case ProjectSection():
             return section.name
         case FrontierSection():
-            return [section.canonical, section.assignment]
+            return section.identity
         case RobotsSection():
             return [section, product_token(settings.fetch.user_agent or "Spyder")]
         case ExtractSection():

@@ -31,9 +31,10 @@ variable `{ENVIRONMENT_PREFIX}SECTION__KEY` sets one key, its value read as YAML
 `{ENVIRONMENT_PREFIX}FETCH__CONNECTIONS=8`, `{ENVIRONMENT_PREFIX}SCOPE__EXCLUDE='["/private/"]'`.
 
 A wrong section, key, type or value is refused at start, in one line that names the file, the key and the nearest known
-one; `spyder settings --check FILE` does nothing else. Master and workers must have the same `scope`, `retry`,
-`project.name`, `frontier.canonical`, `frontier.assignment`, `extract.max_parse_size` and `extract.content_types`: a
-worker with others is refused by the master.
+one; `spyder settings --check FILE` does nothing else. Master and workers must have the same `scope`, `robots`,
+`traps`, `guard`, `retry`,
+`project.name`, `frontier.canonical` with its options, `frontier.assignment`, `extract.max_parse_size` and
+`extract.content_types`: a worker with others is refused by the master.
 """
 
 #: Text that YAML reads as text without quotes.

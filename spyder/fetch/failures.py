@@ -46,16 +46,20 @@ _KINDS = {  # by libcurl's error codes, libcurl-errors(3)
     98: ErrorKind.TLS,  # SSL_CLIENTCERT
     100: ErrorKind.HEADER_LIMIT,  # TOO_LARGE: one field beyond curl's own cap of 100 KB
 }
+_TLS_END = "unexpected eof"  # OpenSSL: the connection ended without close_notify
 _RECEIVE_KINDS = {  # errors in what was received share one code with a broken connection: words of the message tell
     "chunk": ErrorKind.PROTOCOL,
+    "alert": ErrorKind.TLS,  # TLS 1.3: a server that refuses us says so after the handshake
     "response headers": ErrorKind.HEADER_LIMIT,  # all fields beyond curl's own caps of 300 KB and 5,000 lines
 }
 
 
-def curl_failure(code: int, message: str, *, is_connected: bool, max_wire_size: int) -> Failure:
+def curl_failure(code: int, message: str, *, is_connected: bool, max_wire_size: int, is_asked: bool = False,
+                 has_head: bool = False) -> Failure:
     """What curl's error *code* and *message* mean; what we don't know is a broken connection, which is tried again.
 
-    *is_connected* tells whether there was a server to talk to.
+    *is_connected* tells whether there was a server to talk to, *is_asked* whether the request could be sent, *has_head*
+    whether the answer's head is complete.
     """
     detail = one_line(message) or f"curl error {code}"
     if code == _FILESIZE_EXCEEDED:
@@ -65,11 +69,13 @@ def curl_failure(code: int, message: str, *, is_connected: bool, max_wire_size: 
     kind = _KINDS.get(code, ErrorKind.RESET)
     if code == _RECV_ERROR:
         kind = next((found for words, found in _RECEIVE_KINDS.items() if words in detail), kind)
-    elif kind is ErrorKind.TLS:
+        if has_head and _TLS_END in detail:  # RFC 9112, section 9.8: nobody knows whether that was all
+            kind = ErrorKind.TRUNCATED
+    if kind is ErrorKind.TLS:
         detail = in_words(detail)
     elif kind is ErrorKind.TIMEOUT:
-        is_connecting = not detail.startswith(_TOTAL_TIME)
-        detail = f"{detail} ({'fetch.connect_timeout' if is_connecting else 'fetch.timeout'})"
+        is_total = is_asked or detail.startswith(_TOTAL_TIME)
+        detail = f"{detail} ({'fetch.timeout' if is_total else 'fetch.connect_timeout'})"
     return Failure(kind=kind, detail=detail)
 
 

@@ -33,7 +33,7 @@ _WORDS = tuple((re.compile(pattern, re.IGNORECASE), words) for pattern, words in
     ("certificate required|bad certificate|handshake failure.*certificate", "the server wants a client certificate"),
     ("wrong version number|packet length too long|http request", "the server speaks no TLS at this port"),
     ("handshake failure|no shared cipher|no ciphers|insufficient security",
-     "the server and we have no cipher in common"),
+     "the server refuses the handshake, for want of a common cipher or of a certificate of ours"),
     ("unrecognized name", "the server does not know the host"),
     ("legacy renegotiation|unexpected eof|connection reset|syscall", "the handshake broke off"),
 ))

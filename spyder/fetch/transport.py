@@ -308,7 +308,8 @@ class _Slot:
         failure = self.failure
         if failure is None and code and not self.is_cut:
             failure = curl_failure(code, message, is_connected=bool(self.curl.getinfo(pycurl.PRIMARY_IP)),
-                                   max_wire_size=self._settings.max_wire_size)
+                                   max_wire_size=self._settings.max_wire_size, has_head=self.head.is_complete,
+                                   is_asked=self.curl.getinfo(pycurl.PRETRANSFER_TIME) > 0)
         body = b""
         if failure is None and self.body is not None:
             try:

@@ -6,6 +6,7 @@ a restart finds them at once; the others sort by the time from which they may be
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator
 
@@ -119,6 +120,13 @@ class ActiveHosts:
             if host.row.address != ip:
                 host.row.address = ip
                 self._ledger.touch(host.row)
+
+    def is_at(self, host: ActiveHost, ip: str, now: float) -> bool:
+        """Stage that *host* is at *ip*, if it was elsewhere; False when nothing may be fetched there at *now*."""
+        if host.row.address == ip and host.address.limit != math.inf:
+            return True  # its turn came by that address
+        self.move(host, ip)
+        return host.address.next_at <= now and host.address.fetching < host.address.limit
 
     def next_wake(self) -> float | None:
         """Wall time at which a host may be served, or may get a place; None when neither is in sight."""

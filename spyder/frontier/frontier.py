@@ -6,7 +6,6 @@ Nothing staged is leased, and nothing is acknowledged before the commit returned
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import takewhile
@@ -20,36 +19,35 @@ from spyder.errors import BooksError, UrlError
 from spyder.frontier import policy
 from spyder.frontier.active import ActiveHosts
 from spyder.frontier.audit import kept_books
-from spyder.frontier.hostlimits import HostLimits
+from spyder.frontier.errands import NOT_THERE, Errands
 from spyder.frontier.hosts import ActiveHost, Errand
 from spyder.frontier.leases import Lease, LeaseTable
 from spyder.frontier.ledger import Ledger
-from spyder.frontier.origins import MAX_HOPS, Cleared, Held, Origins, Refusal
+from spyder.frontier.links import LinkIntake
+from spyder.frontier.origins import Cleared, Held, Origins, Refusal
 from spyder.frontier.politeness import Fetch, Politeness
 from spyder.frontier.schedule import Schedule
 from spyder.frontier.seedscope import RULES, SeedScope
 from spyder.frontier.silent import SilentFetches
 from spyder.frontier.transitions import Transitions
 from spyder.model.clock import Clock
-from spyder.model.limits import MAX_URL
 from spyder.model.records import (
     Books,
     CrawlUri,
     Failure,
     FetchNotice,
     HeldLease,
-    Hint,
     HostRow,
-    Link,
     OriginRow,
     Outcome,
     QueuedUri,
     UriRow,
 )
-from spyder.model.scoping import HostScoping, ScopeJudge, Verdict, embeds_after
-from spyder.model.states import ErrorKind, LinkKind, Purpose, UriState
-from spyder.model.url import HOST_BYTES, KEY_BYTES, UriIdentity, origin_of, parse_seed
+from spyder.model.scoping import HostScoping, ScopeJudge, Verdict
+from spyder.model.states import ErrorKind, Purpose, UriState
+from spyder.model.url import HOST_BYTES, UriIdentity, origin_of, parse_seed
 from spyder.settings import (
+    TRAP_RULES,
     FrontierSection,
     LimitsSection,
     PolitenessSection,
@@ -65,11 +63,6 @@ _UNLIMITED = 1 << 62
 _SCHEMES = ("http://", "https://")
 #: URIs that are refused in one turn: the rest comes in the next one, so that a turn has an end.
 _REFUSALS = 1000
-#: Failures of connections after which the address is looked up anew.
-_NOT_THERE = frozenset({ErrorKind.CONNECT, ErrorKind.TIMEOUT})
-_NO_HINT = Hint(index=0)
-#: Rules whose exclusions are counted by name.
-_LEFT_OUT_NAMES = 200
 
 
 class SeedReport(msgspec.Struct, kw_only=True):
@@ -108,11 +101,9 @@ class Frontier:
         self._clock = clock
         self._identity = identity
         self._limits = limits
-        self._uses_sitemaps = robots.sitemaps
         self._ledger = Ledger(store, project)
-        self._ledger.check_identity(f"{frontier.canonical}/{frontier.assignment}")
+        self._ledger.check_identity(frontier.identity)
         self._scope = SeedScope(self._ledger, scoping, judge)
-        self._host_limits = HostLimits(traps if traps is not None else TrapsSection())
         self._schedule = Schedule(self._ledger)
         self._origins = Origins(self._ledger, robots, retry, agent=agent, looks_up=looks_up)
         self._hosts = ActiveHosts(self._ledger, frontier, per_host=politeness.per_host, per_ip=politeness.per_ip,
@@ -120,7 +111,6 @@ class Frontier:
         self._politeness = Politeness(politeness, self._hosts, clock)
         self._silent = SilentFetches()
         self._fetched_before: set[bytes] = set()  #: keys of URIs whose fetch had ended when their holder was lost
-        self._left_out_names = 0  #: names of rules in the counts
         self.counts: Counter[str] = Counter()  #: of this run: what ``spyder status`` shows beside the books
         earlier = self._ledger.project_meta("counts")
         self._earlier: dict[str, int] = msgspec.msgpack.decode(earlier, type=dict[str, int]) if earlier else {}
@@ -130,6 +120,11 @@ class Frontier:
             self._ledger, hosts=self._hosts, schedule=self._schedule, clock=clock, identity=identity,
             prioritizer=prioritizer, retry=retry, error_cost=frontier.error_cost, counts=self.counts,
             is_leased=self._leases.__contains__)
+        self._links = LinkIntake(self._ledger, self._scope, self._uris, clock=clock, counts=self.counts,
+                                 traps=traps if traps is not None else TrapsSection())
+        self._errands = Errands(self._ledger, hosts=self._hosts, origins=self._origins, politeness=self._politeness,
+                                identity=identity, uris=self._uris, uses_sitemaps=robots.sitemaps)
+        self._is_rejudging = bool(self.kept_rules)  #: rules were edited: what is queued may be out of scope by now
         self._was_balanced = self.books.is_balanced
         self._ledger.changes.meta["epoch"] = str(self.epoch).encode()
         was_cut_off = not store.meta(_CLEAN)
@@ -200,7 +195,7 @@ class Frontier:
                 self._end_unseen(host)
             self._ledger.touch(host.row)  # no outcome will store the delay
             if lease.errand is not None:
-                self._drop_errand(lease.errand)
+                self._errands.drop(lease.errand)
             if lease.is_first:
                 returned += 1
                 host.offer(lease.uri)
@@ -376,6 +371,10 @@ class Frontier:
             return False
         if host.row.given_up_until > now:
             return self._refuse(uri, host, UriState.FAILED, f"{host.row.last_error}: the host was given up")
+        if self._is_rejudging and not (verdict := self.judge(
+                uri.url, uri.depth, uri.embeds, is_seed=uri.is_seed)).accepted:
+            kind = ErrorKind.TRAP if verdict.rule in TRAP_RULES else ErrorKind.SCOPE
+            return self._refuse(uri, host, UriState.EXCLUDED, f"{kind.value}: {verdict.rule}")
         answer = self._origins.answer(uri.url, now)
         match answer:
             case Cleared():
@@ -390,11 +389,7 @@ class Frontier:
                 return False
             case Purpose():
                 host.offer(uri)
-                url = origin = origin_of(uri.url)
-                if answer is Purpose.ROBOTS:
-                    host.awaits += 1
-                    url = f"{origin}robots.txt"
-                return self._run_errand(Errand(answer, origin, url, asks=host), host, worker, now)
+                return self._run_errand(self._errands.ask(answer, uri.url, host), host, worker, now)
             case _:
                 assert_never(answer)
 
@@ -415,6 +410,7 @@ class Frontier:
     def use_rules(self, judge: ScopeJudge, kept: bytes) -> None:
         """Judge links by *judge* from now on, and stage *kept*, by which the next master finds these rules."""
         self._scope.use(judge)
+        self._is_rejudging = True
         self._ledger.stage_project_meta(RULES, kept)
 
     def judge(self, href: str, depth: int, embeds: int = 0, *, is_seed: bool = False) -> Verdict:
@@ -551,7 +547,7 @@ class Frontier:
     def _grant_page(self, uri: QueuedUri, host: ActiveHost, worker: str, cleared: Cleared,
                     now: float) -> Grant | bool:
         """Lease a page, unless the address that its host turns out to be at has to rest."""
-        if cleared.address and not self._is_at(host, cleared.address, now):
+        if cleared.address and not self._hosts.is_at(host, cleared.address, now):
             host.offer(uri)
             self._hosts.offer(host)
             return False
@@ -565,121 +561,30 @@ class Frontier:
             redirects=uri.redirects, is_seed=uri.is_seed, address=cleared.address, validators=uri.validators,
             embeds=uri.embeds, is_permitted=self._scope.is_permitted(uri.url)))
 
-    def _is_at(self, host: ActiveHost, address: str, now: float) -> bool:
-        """Move *host* to *address*, if it is elsewhere; False when nothing may be fetched there now."""
-        if host.row.address == address and host.address.limit != math.inf:
-            return True  # its turn came by that address
-        self._hosts.move(host, address)
-        return host.address.next_at <= now and host.address.fetching < host.address.limit
-
     def _refuse(self, uri: QueuedUri, host: ActiveHost, state: UriState, reason: str) -> bool:
         self._uris.refuse(uri, state, reason)
         self._hosts.retire_if_empty(host.row)
         self._hosts.offer(host)
         return True
 
-    # -- errands: what must be known of an origin first ------------------------------------------------------------
-
     def _run_errand(self, errand: Errand, host: ActiveHost, worker: str, now: float) -> Grant | bool:
-        """Lease an errand: the look-up of its address comes before the fetch of a robots.txt."""
-        address = ""
-        if errand.purpose is Purpose.ROBOTS:
-            refused = self._origins.refusal_for(errand.url, now)
-            if refused:
-                self._take_robots(errand, Outcome(lease=0, key=bytes(KEY_BYTES), failure=Failure(
-                    kind=ErrorKind.ADDRESS, detail=refused)), now)
-                self._hosts.offer(host)
-                return False
-            known = self._origins.address_for(errand.url, now)
-            if known is None:
-                host.errands.appendleft(errand)
-                origin = origin_of(errand.url)
-                errand = Errand(Purpose.ADDRESS, origin, origin, asks=host)
-            elif known and not self._is_at(host, known, now):
-                host.errands.appendleft(errand)
-                self._hosts.offer(host)
-                return False
-            else:
-                address = known
-        key = self._identity.errand_key(host.row.key, f"{errand.purpose.name} {errand.origin} {errand.hops}")
-        uri = QueuedUri(key=key, place=b"", url=errand.url)
-        lease = self._leases.grant_errand(errand, uri, host, worker, now)
+        """Lease an errand, or what must be known before it can be run."""
+        ready = self._errands.prepare(errand, host, now)
+        if ready is None:
+            return False
+        key = self._identity.errand_key(host.row.key, f"{ready.purpose.name} {ready.origin} {ready.hops}")
+        lease = self._leases.grant_errand(ready, QueuedUri(key=key, place=b"", url=ready.url), host, worker, now)
         host.home = worker
         host.leased += 1
-        if errand.purpose is Purpose.ROBOTS:
+        if ready.purpose is Purpose.ROBOTS:
             self._politeness.begin(host, now, crawl_delay=host.row.crawl_delay)
         else:
             lease.is_fetched = True  # a look-up takes no connection of the host
-            host.is_asking = True
-        self.counts[f"errands/{errand.purpose.name.lower()}"] += 1
+        self.counts[f"errands/{ready.purpose.name.lower()}"] += 1
         self._hosts.offer(host)
         return Grant(worker=worker, uri=CrawlUri(
-            lease=lease.number, key=key, url=errand.url, purpose=errand.purpose, address=address,
-            is_permitted=self._scope.is_permitted(errand.url)))
-
-    def _settle_errand(self, errand: Errand, host: ActiveHost, outcome: Outcome, now: float) -> None:
-        """Stage what an errand found out."""
-        if errand.purpose is Purpose.ADDRESS:
-            self._origins.take_address(errand.origin, outcome, now)
-            if outcome.failure is None:
-                self._hosts.move(host, outcome.ip)
-            elif outcome.failure.kind is not ErrorKind.ADDRESS:
-                self._politeness.rest_after(host.row, Fetch(trouble=outcome.failure.kind), now)
-                self._fail_errands(host, outcome.failure, now)
-            self._ledger.touch(host.row)
-            self._drop_errand(errand)
-            return
-        target = next((link.url for link in outcome.links if link.kind is LinkKind.REDIRECT), "")
-        if target and outcome.status in _REDIRECTS and target.startswith(_SCHEMES) and len(target) <= MAX_URL:
-            self._follow_robots(errand, target, now)
-        else:
-            self._take_robots(errand, outcome, now)
-
-    def _follow_robots(self, errand: Errand, target: str, now: float) -> None:
-        """The robots.txt is elsewhere: it is fetched there as anything else is, for the origin that asked."""
-        if errand.hops >= MAX_HOPS:  # as if there were none: RFC 9309, section 2.3.1.2
-            self._take_robots(errand, Outcome(lease=0, key=bytes(KEY_BYTES), status=404), now)
-            return
-        key = self.key(target)[:HOST_BYTES]
-        row = self._ledger.host(key)
-        if row is None:
-            row = self._ledger.new_host(key, self._identity.queue_of(target))
-        host = self._hosts.hold(row)
-        self._hosts.give_errand(host, Errand(Purpose.ROBOTS, errand.origin, target, asks=errand.asks,
-                                             hops=errand.hops + 1))
-
-    def _take_robots(self, errand: Errand, outcome: Outcome, now: float) -> None:
-        """A robots.txt was read, or can't be had: whoever waits for it goes on."""
-        failure = outcome.failure
-        if failure is None or not failure.kind.is_host_trouble or outcome.status or errand.hops:
-            sitemaps = self._origins.take_robots(errand.origin, outcome, now)
-            if self._uses_sitemaps:
-                self._add_sitemaps(sitemaps)
-        elif failure.kind in _NOT_THERE:  # nothing answered: its host rests, is parked, and may be given up
-            self._origins.forget_address(errand.origin)
-        self._drop_errand(errand)
-
-    def _add_sitemaps(self, urls: Sequence[str]) -> None:
-        """Stage the sitemaps that a robots.txt names: they belong to the crawl, wherever they are."""
-        for url in urls:
-            if url.startswith(_SCHEMES) and len(url) <= MAX_URL:
-                self._uris.add(self.key(url), url, depth=1)
-
-    def _drop_errand(self, errand: Errand) -> None:
-        """An errand ended, or got lost: the host that asked goes on, and asks again if need be."""
-        if errand.purpose is Purpose.ADDRESS:
-            errand.asks.is_asking = False
-        else:
-            errand.asks.awaits -= 1
-        self._hosts.offer(errand.asks)
-        self._hosts.retire_if_empty(errand.asks.row)
-
-    def _fail_errands(self, host: ActiveHost, failure: Failure, now: float) -> None:
-        """Nothing can be done at *host* now: whoever waits for a robots.txt there is told so."""
-        errands = list(host.errands)
-        host.errands.clear()
-        for errand in errands:
-            self._take_robots(errand, Outcome(lease=0, key=bytes(KEY_BYTES), failure=failure), now)
+            lease=lease.number, key=key, url=ready.url, purpose=ready.purpose, address=ready.address,
+            is_permitted=self._scope.is_permitted(ready.url)))
 
     # -- connections -----------------------------------------------------------------------------------------------
 
@@ -688,10 +593,10 @@ class Frontier:
         lease.is_fetched = True
         host = lease.host
         self._politeness.end(host, fetch, now)
-        if fetch.trouble in _NOT_THERE and lease.uri.url:
+        if fetch.trouble in NOT_THERE and lease.uri.url:
             self._origins.forget_address(origin_of(lease.uri.url))
         if host.row.given_up_until > now and fetch.trouble is not None:
-            self._fail_errands(host, Failure(kind=fetch.trouble), now)
+            self._errands.fail_all(host, Failure(kind=fetch.trouble), now)
         self._hosts.offer(host)
 
     def _end_unseen(self, host: ActiveHost) -> None:
@@ -731,7 +636,7 @@ class Frontier:
         self._ledger.touch(lease.host.row)
         self._leases.end(lease)
         if lease.errand is not None:
-            self._settle_errand(lease.errand, lease.host, outcome, now)
+            self._errands.settle(lease.errand, lease.host, outcome, now)
         elif lease.is_foreign:
             pass  # what an earlier master asked
         elif lease.is_superseded:
@@ -770,11 +675,6 @@ class Frontier:
             self._politeness.rest_after(host_row, _fetch_of(outcome, 0.0), now)
         self._hosts.retire_if_empty(host_row)
 
-    def _is_sound(self, link: Link) -> bool:
-        """True for a link that can be a URI of this project: what a peer sends may be anything."""
-        return (len(link.key) == KEY_BYTES and link.key.startswith(self._ledger.prefix) and len(link.url) <= MAX_URL
-                and link.url.startswith(_SCHEMES))
-
     def _own(self, key: bytes) -> UriRow | None:
         """The row of a URI that a worker names, if it is one of this project: its books are the ones kept here."""
         return self._ledger.uri(key) if key.startswith(self._ledger.prefix) else None
@@ -786,7 +686,7 @@ class Frontier:
         """
         self.counts["outcomes_stale"] += 1
         self.counts["fetched_twice"] += 1
-        self._add_links(parent, outcome.links, outcome.hints)
+        self._links.add(parent, outcome.links, outcome.hints)
 
     def _settled(self, uri: QueuedUri, worker: str, outcome: Outcome, now: float) -> HostRow:
         """Stage the state that an outcome calls for, and its links; returns the row of the URI's host."""
@@ -794,69 +694,8 @@ class Frontier:
             self._fetched_before.discard(uri.key)
             self.counts["fetched_twice"] += 1
         row = self._uris.settle(uri, worker, outcome, now)
-        for rule, count in outcome.left_out.items():
-            self._count_left_out(rule, count)
-        is_page = outcome.failure is None and 200 <= outcome.status < 300 and outcome.size > 0
-        if is_page and not self._host_limits.note_page(row, is_repeat=outcome.is_repeat):
-            self._count_left_out("repeats", len(outcome.links))
-        else:
-            self._add_links(uri, outcome.links, outcome.hints)
+        self._links.take(uri, row, outcome)
         return row
-
-    def _add_links(self, parent: QueuedUri, links: Sequence[Link], hints: Sequence[Hint] = ()) -> None:
-        if not links:
-            return
-        self._ledger.hosts({link.key[:HOST_BYTES] for link in links})  # reads ahead
-        said = {hint.index: hint for hint in hints}
-        for index, link in enumerate(links):
-            if not self._is_sound(link):
-                self.counts["garbage"] += 1
-                continue
-            is_redirect = link.kind is LinkKind.REDIRECT
-            depth = parent.depth if is_redirect else parent.depth + 1
-            if is_redirect and parent.is_seed:
-                self._scope.widen(link.url)  # where a seed leads is what its owner meant
-            elif self._ledger.uri(link.key) is None and (rule := self._refusal(parent, link, depth)):
-                self.counts["links_out_of_scope"] += 1
-                self._count_left_out(rule, 1)
-                continue
-            embeds = embeds_after(link.kind, parent.embeds)
-            if is_redirect:
-                self._uris.add(link.key, link.url, depth=depth, is_seed=parent.is_seed, referrer=parent.referrer,
-                               redirects=(*parent.redirects, parent.url), embeds=embeds)
-                continue
-            hint = said.get(index, _NO_HINT) if said else _NO_HINT
-            is_new = self._uris.add(link.key, link.url, depth=depth, referrer=parent.url, embeds=embeds,
-                                    hint=hint.priority)
-            if hint.modified and not is_new:
-                self._fetch_if_changed(link.key, hint.modified)
-
-    def _refusal(self, parent: QueuedUri, link: Link, depth: int) -> str:
-        """The rule, or the limit of its host, that keeps a link to a new URI out; empty when none does."""
-        verdict = self._scope.judge(link.url, depth, embeds_after(link.kind, parent.embeds))
-        if not verdict.accepted:
-            return verdict.rule
-        return self._host_limits.take_in(self._ledger.host(link.key[:HOST_BYTES]), link.url)
-
-    def _count_left_out(self, rule: str, count: int) -> None:
-        """Count links by the rule that keeps them out; of rules there are so many names at the most."""
-        name = f"left_out/{rule}"
-        if name not in self.counts:
-            if self._left_out_names >= _LEFT_OUT_NAMES:
-                name = "left_out/others"
-            else:
-                self._left_out_names += 1
-        self.counts[name] += count
-
-    def _fetch_if_changed(self, key: bytes, modified: float) -> None:
-        """Stage that a page is fetched again which has changed (wall time) since it was fetched last."""
-        row = self._ledger.uri(key)
-        if row is not None and row.state is UriState.DONE and row.settled_at < modified <= self._clock.now():
-            self._uris.requeue(key)
-
-
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
-
 
 def _fetch_of(outcome: Outcome, began_at: float) -> Fetch:
     return Fetch(elapsed=outcome.elapsed, trouble=policy.host_trouble(outcome), retry_after=outcome.retry_after,

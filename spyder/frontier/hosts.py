@@ -74,7 +74,7 @@ def address_group(ip: str) -> str:
 class Errand:
     """What must be known of an origin before anything of it may be fetched: its address, or its robots.txt."""
 
-    __slots__ = ("asks", "hops", "origin", "purpose", "url")
+    __slots__ = ("address", "asks", "hops", "origin", "purpose", "url")
 
     def __init__(self, purpose: Purpose, origin: str, url: str, *, asks: ActiveHost, hops: int = 0) -> None:
         self.purpose = purpose
@@ -82,6 +82,7 @@ class Errand:
         self.url = url  #: that is asked for: elsewhere, after redirects
         self.asks = asks  #: the host that waits for the answer
         self.hops = hops  #: redirects so far
+        self.address = ""  #: to connect to; empty while nobody knows, and for look-ups
 
 
 class ActiveHost:

@@ -154,7 +154,7 @@ class Origins:
         known = self._of(origin)
         row, failure = known.row, outcome.failure
         verdict = robots_verdict(outcome.status) if outcome.status else RobotsVerdict.HOLD
-        if failure is not None and failure.kind not in _ANSWERS:
+        if failure is not None and failure.kind not in _ANSWERS and verdict is not RobotsVerdict.ALLOW:
             verdict = RobotsVerdict.HOLD  # there was an answer, and it could not be read
         if verdict is RobotsVerdict.PARSE and outcome.robots is None:
             verdict = RobotsVerdict.HOLD

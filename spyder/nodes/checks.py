@@ -18,6 +18,7 @@ from spyder.model.clock import SystemClock
 from spyder.model.robots import product_token
 from spyder.model.url import parse_seed
 from spyder.nodes import processors
+from spyder.nodes.identity import uri_identity
 from spyder.scope.rules import LinkScope, read_lists
 from spyder.settings import FetchSection, Settings, check_api_address
 
@@ -37,8 +38,7 @@ def check(settings: Settings, *, has_workers: bool = True) -> None:
     :class:`spyder.errors.PluginError`, in one line.
     """
     LinkScope(settings.scope, settings.traps, lists=read_lists(settings.scope.rules))
-    plugins.find("canonical", settings.frontier.canonical)
-    plugins.find("assignment", settings.frontier.assignment)
+    uri_identity(settings.frontier)
     if has_workers:
         _check_limits(settings)
         processors.build(settings.processors)

@@ -7,7 +7,7 @@ from spyder.extract import charset, html
 from spyder.extract.registry import Extractors
 from spyder.extract.robotstxt import parse_robots
 from spyder.model.records import CrawlUri, Page, RobotsRules
-from spyder.model.robots import RobotsMatcher, product_token
+from spyder.model.robots import RobotsMatcher, RobotsVerdict, product_token, robots_verdict
 from spyder.model.states import LinkKind
 from spyder.model.url import parse
 from spyder.scope.canonical import STANDARD
@@ -27,6 +27,17 @@ def robots_extract(robots: bytes, agent: str | None, kind: str, robots_url: str)
     """The ``crawl_delay`` (None: none) or the ``sitemaps`` of *robots*."""
     rules = _rules(robots, agent or "*", robots_url)
     return list(rules.sitemaps) if kind == "sitemaps" else rules.crawl_delay or None
+
+
+def robots_status(status: int) -> str:
+    """What an answer with *status* to /robots.txt means; a redirect counts when no further one is followed."""
+    match robots_verdict(status):
+        case RobotsVerdict.HOLD | RobotsVerdict.REDIRECT:
+            return "disallow_all_defer"
+        case RobotsVerdict.ALLOW:
+            return "allow_all"
+        case RobotsVerdict.PARSE:
+            return "parse"
 
 
 def _rules(robots: bytes, agent: str, url: str = "") -> RobotsRules:

@@ -103,7 +103,7 @@ MUTATIONS = {
     "what robots.txt forbids": [(Origins, "_judge", "known.matcher.allows(target)", "True")],
     "connections of an address": [(Address, "due", "self.fetching >= self.limit", "False")],
     "the delay of an address": [(Politeness, "free", "self._ip_delay", "False")],
-    "errands of a dead worker": [(Frontier, "release", "self._drop_errand(lease.errand)", "pass")],
+    "errands of a dead worker": [(Frontier, "release", "self._errands.drop(lease.errand)", "pass")],
     "strikes": [(Coordinator, "_bury", "self.frontier.strike(gone.worker, key, gone.reason)", "None")],
 }
 

@@ -67,7 +67,7 @@ BEHAVIOURS = (
     _html("html-base-script", "base href=javascript:", f"{_HEAD}<base href='javascript:alert(1)'>{_GOOD}"),
     _html("html-base-elsewhere", "a base at an address that is not allowed",
           answers("<!doctype html><title>bad</title><base href='{canary}/'><a href=secret>x</a>"),
-          also=(("{canary}/secret", ("excluded address", "absent")),)),
+          also=(("{canary}/secret", ("excluded address", "excluded robots-unreachable", "absent")),)),
     _html("html-base-noise", "a base that is no URL", f"{_HEAD}<base href='http://[:::'>{_GOOD}"),
     _html("html-refresh-self", "meta refresh to itself after 0 seconds",
           f"{_HEAD}<meta http-equiv=refresh content='0;url=/bad'>{_GOOD}"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from spyder.testsite.hostile.behaviour import Behaviour, Exchange, Serve, answer, answers, by_path, endless, head, steps
 
-_NEVER = ("excluded address", "failed url", "absent")
+_NEVER = ("excluded address", "excluded robots-unreachable", "absent")
 
 
 def to(location: str, status: str = "302 Found") -> Serve:

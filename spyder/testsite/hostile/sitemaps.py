@@ -99,7 +99,7 @@ BEHAVIOURS = (
             "</url>", "<priority>1e999</priority><lastmod>tomorrow</lastmod><changefreq>x</changefreq></url>")),
         *_BOTH),
     _sitemap("sitemap-inside", "a URL at an address that is not allowed", _xml(_urls(_GOOD, "{canary}/secret")),
-             also=(("{canary}/secret", ("excluded address", "absent")),)),
+             also=(("{canary}/secret", ("excluded address", "excluded robots-unreachable", "absent")),)),
     _sitemap("sitemap-deep-xml", "50,000 nested elements", _xml("<urlset>" + "<url>" * 50_000), *_BOTH),
     _sitemap("sitemap-attributes", "an element with 50,000 attributes", _big(
         lambda _: f"<urlset {' '.join(f'a{number}=' + chr(34) * 2 for number in range(50_000))}>".encode()), *_BOTH),

@@ -36,7 +36,7 @@ BEHAVIOURS = (
     _status("429-always", "429 for ever", _always(_TOO_MANY), "failed http-429"),
     _status("503-seconds", "503 with Retry-After: 1, then the page", _busy(_BUSY, "Retry-After: 1"), "done 200"),
     _status("503-always", "503 for ever", _always(_BUSY, "Retry-After: 0"), "failed http-5xx"),
-    _status("500-always", "500 for ever", _always("500 Internal Server Error"), "failed http-5xx"),
+    _status("500-always", "500 for ever", _always("500 Internal Server Error"), "failed http-500"),
     _status("599-always", "the unknown status 599 for ever", _always("599 What"), "failed http-5xx"),
     _status("204-body", "204 No Content, with content",
             steps(head("204 No Content", length=18) + _PAGE, 0.1), "done 204",
@@ -56,8 +56,7 @@ BEHAVIOURS = (
         "failed http-4xx"),
     _status("407-unasked", "407 Proxy Authentication Required, without a proxy", _always(
         "407 Proxy Authentication Required", 'Proxy-Authenticate: Basic realm="x"'), "failed http-4xx"),
-    _status("408-always", "408 Request Timeout for ever", _always("408 Request Timeout"), "failed http-4xx",
-            "failed timeout"),
+    _status("408-always", "408 Request Timeout for ever", _always("408 Request Timeout"), "failed http-408"),
     _status("421-always", "421 Misdirected Request", _always("421 Misdirected Request"), "failed http-4xx"),
     _status("451-legal", "451 Unavailable For Legal Reasons", _always("451 Unavailable For Legal Reasons"),
             "failed http-4xx"),
