@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from spyder.errors import UrlError
 from spyder.extract import charset, html
+from spyder.extract.embeds import srcset_candidates
 from spyder.extract.registry import Extractors
 from spyder.extract.robotstxt import parse_robots
 from spyder.model.records import CrawlUri, Page, RobotsRules
@@ -71,6 +72,19 @@ def all_links(body: bytes, content_type: str, base_url: str) -> list[str]:
     """Its links, and what it embeds."""
     return list(html.read_html(body, url=parse(base_url).href, content_type=content_type or "", limit=_LIMIT,
                                max_parse_size=_MAX_PARSE_SIZE, wanted=html.Wanted(embeds=True)).links)
+
+
+def base_url(body: bytes, encoding: str, url: str) -> str:
+    """The document base URL; a page without a URL has one only if it says so."""
+    nowhere = "http://nowhere.example/"
+    base = html.read_html(body, url=parse(url or nowhere).href, content_type=f"text/html; charset={encoding}",
+                          limit=_LIMIT, max_parse_size=_MAX_PARSE_SIZE).base
+    return "" if base == nowhere else base
+
+
+def srcset(text: str) -> list[str]:
+    """The pictures that browsers choose from."""
+    return [candidate.url for candidate in srcset_candidates(text) if candidate.is_valid]
 
 
 def decode(content_type: str | None, body: bytes) -> tuple[str, str]:
