@@ -474,7 +474,7 @@ class TrapsSection(Section, frozen=True):
 
     near_duplicates: Annotated[
         Literal["off", "mark", "damp"],
-        doc("pages that nearly repeat others of their host. mark: their records say so; damp: and such hosts wait"),
+        doc("pages that nearly repeat others of their host. mark: records say so; damp: max_repeats holds, too"),
     ] = "mark"
     near_pages: Annotated[
         Literal["alike", "all"],

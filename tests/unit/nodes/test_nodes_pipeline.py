@@ -30,6 +30,7 @@ from spyder.settings import (
     RobotsSection,
     ScopeSection,
     Settings,
+    TrapsSection,
 )
 
 NOW = 1_700_000_000.0
@@ -433,6 +434,67 @@ def test_given_a_header_that_asks_for_it_when_processed_then_the_marks_are_in_th
 def test_given_that_headers_are_not_heeded_when_processed_then_links_are_followed_and_marked_all_the_same():
     done = Worker(robots=RobotsSection(header=False))(headers=(("x-robots-tag", "spyder: nofollow"),))
     assert (done.record.marks, len(hrefs(done))) == (("nofollow",), 3)
+
+
+@pytest.mark.parametrize(("name", "sections", "marks", "links"), [
+    ("robots", {}, ("nofollow", "noindex"), 0),
+    ("Spyder", {}, ("nofollow", "noindex"), 0),
+    ("mine", {"robots": RobotsSection(agent="mine")}, ("nofollow", "noindex"), 0),
+    ("other", {}, (), 3),
+    ("robots", {"robots": RobotsSection(meta=False)}, ("nofollow", "noindex"), 3)])
+def test_given_a_meta_element_for_us_when_processed_then_its_marks_count(name, sections, marks, links):
+    done = Worker(**sections)(f"<meta name={name} content='NoIndex, nofollow'>".encode() + HTML)
+    assert (done.record.marks, len(hrefs(done))) == (marks, links)
+
+
+@pytest.mark.parametrize(("follows", "expected"), [(False, ["http://a.example/b"]), (True, [
+    "http://a.example/a", "http://a.example/b"])])
+def test_given_links_that_are_not_endorsed_when_processed_then_the_settings_decide(follows, expected):
+    worker = Worker(robots=RobotsSection(rel_nofollow=not follows))
+    assert hrefs(worker(b"<a href=a rel='nofollow ugc'>1</a><a href=b>2</a>")) == expected
+
+
+# -- what pages embed
+
+
+def test_given_embeds_in_the_settings_when_processed_then_they_are_links_of_their_kind():
+    body = b"<img src=a><link rel=next href=b><link rel=stylesheet href=c>"
+    assert hrefs(Worker()(body)) == []
+    done = Worker(extract=ExtractSection(embeds=True))(body)
+    assert [(link.url[-1], link.kind) for link in done.outcome.links] == [
+        ("b", LinkKind.NAVIGATION), ("a", LinkKind.EMBED), ("c", LinkKind.EMBED)]
+    assert hrefs(Worker(extract=ExtractSection(link_elements=True))(body)) == ["http://a.example/b"]
+
+
+# -- near-duplicates
+
+
+def repeating(number, *, url="http://a.example/{}"):
+    text = " ".join(f"Chapter {letter} of many that stand on this page" for letter in "ABCDEFGHIJKL")
+    return {"body": f"<title>Day {number}</title><p>{text}, the {number}th".encode(), "url": url.format(number)}
+
+
+@pytest.mark.parametrize(("traps", "repeats", "fingerprints", "said"), [
+    (TrapsSection(near_duplicates="damp"), [0, 0, 1, 1], 3, 2),
+    (TrapsSection(near_duplicates="mark"), [0, 0, 0, 0], 3, 2),
+    (TrapsSection(near_duplicates="off"), [0, 0, 0, 0], 0, 0),
+    (TrapsSection(near_duplicates="damp", near_pages="all"), [0, 1, 1, 1], 4, 3),
+    (TrapsSection(near_duplicates="damp", near_min_text=10_000), [0, 0, 0, 0], 0, 0)])
+def test_given_pages_that_repeat_one_another_when_processed_then_records_and_outcomes_say_so_as_the_settings_want(
+        traps, repeats, fingerprints, said):
+    worker = Worker(traps=traps)
+    done = [worker(**repeating(number)) for number in range(1, 5)]
+    assert [one.outcome.is_repeat for one in done] == repeats
+    assert sum(one.record.fingerprint != "" for one in done) == fingerprints
+    assert len({one.record.fingerprint for one in done if one.record.fingerprint}) <= 1
+    assert [one.record.near_duplicate_of for one in done if one.record.near_duplicate_of] == [
+        f"http://a.example/{4 - said}"] * said
+
+
+def test_given_pages_of_two_hosts_with_one_text_when_processed_then_neither_repeats_the_other():
+    worker = Worker(traps=TrapsSection(near_duplicates="damp", near_pages="all"))
+    done = [worker(**repeating(1, url=url)) for url in ("http://a.example/{}", "http://b.example/{}")]
+    assert [one.record.near_duplicate_of for one in done] == ["", ""]
 
 
 # -- what a host must tell before its pages are fetched
