@@ -6,22 +6,26 @@ same contracts.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, Self, runtime_checkable
 
 import msgspec
 
-from spyder.model.records import HostRow, Page, PageRecord, QueuedUri, UriRow
+from spyder.model.records import Headers, HostRow, Page, PageRecord, QueuedUri, UriRow
 from spyder.model.states import LinkKind
 
 __all__ = [
     "Changes",
+    "Extraction",
+    "Extractor",
     "FrontierStore",
+    "LinkHint",
     "PageView",
     "Prioritizer",
     "Processor",
     "QueueAssignment",
+    "Response",
     "Sink",
 ]
 
@@ -47,7 +51,11 @@ class PageView(Protocol):
 
     @property
     def content_type(self) -> str:
-        """Media type in lower case, without parameters."""
+        """Media type by the Content-Type header, in lower case, without parameters."""
+
+    @property
+    def media_type(self) -> str:
+        """Media type by the content, the header being a hint: ``docs/extraction.md``."""
 
     @property
     def charset(self) -> str:
@@ -82,6 +90,53 @@ class PageView(Protocol):
 
     def drop_links(self) -> None:
         """Follow nothing from this page."""
+
+
+class Response(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A response as extractors see it."""
+
+    url: str  #: that was fetched: absolute, without a fragment
+    status: int  #: HTTP status
+    headers: Headers  #: response header fields in order, names in lower case
+    content_type: str  #: the Content-Type header's whole value, empty when there is none
+    media_type: str  #: what the body is, in lower case and without parameters: ``docs/extraction.md``
+    body: bytes  #: after content decoding
+    referrer: str = ""  #: URL of the page that linked here, empty for seeds
+    nesting: int = 0  #: sitemaps or embedding pages in a row that led here
+
+
+class LinkHint(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What a sitemap or a feed says of a link."""
+
+    priority: int = 0  #: -64 to 63, higher first
+    modified: float = 0.0  #: wall time of its last change in seconds, 0 when nobody says
+
+
+class Extraction(msgspec.Struct, kw_only=True):
+    """What an extractor read from a response."""
+
+    links: dict[str, LinkKind] = msgspec.field(default_factory=dict)  #: distinct http(s) URLs, absolute, in order
+    hints: dict[str, LinkHint] = msgspec.field(default_factory=dict)  #: about some of the links, by URL
+    title: str = ""  #: white space folded
+    charset: str = ""  #: encoding, by its WHATWG name in lower case
+    limits: tuple[str, ...] = ()  #: settings whose limit cut something off, as ``scope.max_links``
+    marks: tuple[str, ...] = ()  #: what the page asks of its readers, as ``noindex``
+    text: Callable[[], str] | None = None  #: gives the visible text, once: near-duplicates are known by it
+
+
+@runtime_checkable
+class Extractor(Protocol):
+    """Finds links, and what else a response says of itself: ``html``, ``sitemap`` and the like, or yours.
+
+    A class, built once per worker as ``Class(settings)`` with all :class:`spyder.settings.Settings`, or a plain
+    function. Those with an attribute ``media_types`` (a collection of media types in lower case) are asked for
+    responses of these types with a 2xx status and a body; those without it for every response. Of what several
+    extractors say of one response, the first one's title and encoding count, and the first one's kind of a link. What
+    it raises fails the page; more than ``extract.max_parse_time`` ends it, and what the others found counts.
+    """
+
+    def __call__(self, response: Response) -> Extraction | None:
+        """What *response* says; None when that is nothing."""
 
 
 @runtime_checkable

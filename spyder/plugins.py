@@ -14,8 +14,12 @@ from spyder.errors import PluginError
 #: Built-in parts by kind and name. The modules are imported when first asked for, so that nothing unused costs time.
 BUILT_IN: Mapping[str, Mapping[str, str]] = {
     "store": {"memory": "spyder.stores.memory:MemoryStore", "rocksdb": "spyder.stores.rocksdb:RocksdbStore"},
-    "canonical": {"plain": "spyder.scope.canonical:PLAIN", "standard": "spyder.scope.canonical:STANDARD"},
+    "canonical": {"plain": "spyder.scope.canonical:PLAIN", "standard": "spyder.scope.canonical:STANDARD",
+                  "archive": "spyder.scope.canonical:ARCHIVE"},
     "assignment": {"host": "spyder.frontier.assignment:by_host", "domain": "spyder.frontier.assignment:by_domain"},
+    "extractor": {"html": "spyder.extract.builtin:Html", "headers": "spyder.extract.builtin:read_headers",
+                  "sitemap": "spyder.extract.sitemap:Sitemap", "feed": "spyder.extract.feed:Feed",
+                  "css": "spyder.extract.css:Css", "pdf": "spyder.extract.pdf:Pdf"},
     "prioritizer": {"fifo": "spyder.frontier.prioritizer:FirstComeFirstServed"},
 }
 

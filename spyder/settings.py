@@ -15,7 +15,8 @@ import re
 import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from urllib.parse import quote
 
 import msgspec
 import yaml
@@ -31,11 +32,14 @@ from spyder.model.limits import (
     MAX_WORKERS,
     MIN_MESSAGE,
 )
+from spyder.model.robots import product_token
 from spyder.model.states import ErrorKind
 
 #: A variable SPYDER_SECTION__KEY sets ``section.key``; its value is read as YAML.
 ENVIRONMENT_PREFIX = "SPYDER_"
 
+#: Keys whose values may hold passwords: no message shows them.
+_SECRETS = frozenset({"auth", "client_certificates", "proxies", "token"})
 #: Names of the rules against traps.
 TRAP_RULES = ("path-depth", "repeating-segments", "calendar", "session-id", "query-permutations", "nested-escapes",
               "host-uris", "path-queries", "session-variants", "repeats")
@@ -45,6 +49,7 @@ RULE_NAME = r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z"
 Seconds = Annotated[float, Meta(ge=0)]
 Count = Annotated[int, Meta(ge=1)]
 CountOrNone = Annotated[int, Meta(ge=0)] | None
+CountOrZero = Annotated[int, Meta(ge=0)]
 Bytes = Annotated[int, Meta(ge=1)]
 BytesOrNone = Annotated[int, Meta(ge=0)]
 
@@ -166,14 +171,33 @@ class LimitsSection(Section, frozen=True):
     ] = None
 
 
+#: Of each canonicalisation policy; raised whenever any URL's canonical form changes.
+CANONICAL_VERSIONS: Mapping[str, int] = {"plain": 1, "standard": 2, "archive": 1}
+
+
 class FrontierSection(Section, frozen=True):
     """The master's memory of every URI."""
 
     store: Annotated[str, doc("rocksdb (on disk), memory (tests), or module:Class of a FrontierStore")] = "rocksdb"
     directory: Annotated[str | None, doc("folder of the store; null: `frontier` in output.directory")] = None
     canonical: Annotated[
-        Literal["plain", "standard"], doc("which spellings of a URL are the same page: docs/urls.md; kept in the store")
+        Literal["plain", "standard", "archive"],
+        doc("which spellings of a URL are the same page: docs/urls.md; kept in the store, as are the next five"),
     ] = "standard"
+    sort_query: Annotated[
+        bool | None, doc("the order of a query's parameters makes no other page; null: not in plain, in the others")
+    ] = None
+    drop_session_ids: Annotated[
+        bool, doc("jsessionid, PHPSESSID and their like make no other page; always so in archive")
+    ] = False
+    drop_tracking: Annotated[bool, doc("utm_source, gclid, fbclid and their like make no other page")] = False
+    default_documents: Annotated[bool, doc("index.html, default.aspx and their like are the page of their folder")] = (
+        False
+    )
+    drop_query_params: Annotated[
+        tuple[Annotated[str, Meta(min_length=1, max_length=100)], ...],
+        doc("names of parameters that make no other page; * and ? as in a shell"),
+    ] = ()
     assignment: Annotated[str, doc("which URIs share a queue and its politeness: host, domain, or module:function")] = (
         "host"
     )
@@ -186,6 +210,33 @@ class FrontierSection(Section, frozen=True):
     reserve: Annotated[
         BytesOrNone, doc("bytes of the store's disk that stay free: with less nothing more is fetched; 0: none")
     ] = 67_108_864
+
+    @property
+    def sorts_query(self) -> bool:
+        """What :attr:`sort_query` means with this policy."""
+        return self.canonical != "plain" if self.sort_query is None else self.sort_query
+
+    @property
+    def canonical_options(self) -> tuple[str, ...]:
+        """The options that change the policy, as :attr:`identity` carries them."""
+        options = []
+        if self.sorts_query != (self.canonical != "plain"):
+            options.append("sort_query" if self.sorts_query else "keep_query_order")
+        if self.drop_session_ids and self.canonical != "archive":
+            options.append("drop_session_ids")
+        options += [name for name in ("drop_tracking", "default_documents") if getattr(self, name)]
+        names = sorted({quote(name, safe="*?[]!") for name in self.drop_query_params})
+        return (*options, *(f"drop={name}" for name in names))
+
+    @property
+    def identity(self) -> str:
+        """By what the frontier's keys are made: policy, its version beyond the first, options, and assignment.
+
+        The store keeps it, and is refused with another: ``standard-2,drop_tracking,drop=ref/host``.
+        """
+        version = CANONICAL_VERSIONS[self.canonical]
+        policy = self.canonical if version == 1 else f"{self.canonical}-{version}"
+        return f"{','.join((policy, *self.canonical_options))}/{self.assignment}"
 
 
 class PolitenessSection(Section, frozen=True):
@@ -211,7 +262,7 @@ class PolitenessSection(Section, frozen=True):
     max_backoff: Annotated[Seconds, doc("seconds that a host rests at the most")] = 300.0
     max_retry_after: Annotated[Seconds, doc("seconds; a longer Retry-After is cut to this")] = 3600.0
     slowdown: Annotated[
-        Seconds, doc("seconds added to a host's delay at a 429 or 503; doubled by the next, halved by a good answer")
+        Seconds, doc("seconds added to a host's delay at a 429 or 503: doubled by the next, less after good answers")
     ] = 1.0
     max_slowdown: Annotated[Seconds, doc("seconds added at the most")] = 60.0
     park_after: Annotated[Count, doc("failed connections in a row after which a host is parked")] = 4
@@ -241,7 +292,9 @@ class RetrySection(Section, frozen=True):
             "reset": 3,
             "truncated": 2,
             "proxy": 3,
+            "http-408": 2,
             "http-429": 5,
+            "http-500": 2,
             "http-5xx": 3,
         }
     )
@@ -254,7 +307,9 @@ class RetrySection(Section, frozen=True):
             "reset": 5.0,
             "truncated": 5.0,
             "proxy": 30.0,
+            "http-408": 5.0,
             "http-429": 30.0,
+            "http-500": 60.0,
             "http-5xx": 30.0,
             "worker-died": 5.0,
         }
@@ -270,12 +325,30 @@ class RetrySection(Section, frozen=True):
         return self.attempts.get(kind.value, 0)
 
 
+class AuthSection(Section, frozen=True):
+    """Credentials for one host."""
+
+    host: Annotated[str, doc("example.org, example.org:8080 or https://example.org: sent there and nowhere else")]
+    user: Annotated[str, doc("name of the user")]
+    password: Annotated[str, doc("password, or ${NAME}: that environment variable")]
+    scheme: Annotated[Literal["basic", "digest", "any"], doc("any: what the server asks for, digest if it can")] = "any"
+
+
+class CertificateSection(Section, frozen=True):
+    """A client certificate for one host."""
+
+    host: Annotated[str, doc("example.org or example.org:8443")]
+    certificate: Annotated[str, doc("file with the certificate and its chain (PEM)")]
+    key: Annotated[str, doc("file with its key (PEM); empty: it is in the file of the certificate")] = ""
+    password: Annotated[str, doc("of the key, or ${NAME}: that environment variable")] = ""
+
+
 class FetchSection(Section, frozen=True):
     """The HTTP client of a worker."""
 
-    user_agent: Annotated[str, doc("who we are: a name, a version and an address for complaints")] = (
-        "Spyder/0.1 (+https://spyder.invalid/)"
-    )
+    user_agent: Annotated[
+        str, doc("who we are: a name, a version and an address for complaints; empty: Spyder, our version, and contact")
+    ] = ""
     connections: Annotated[Count, doc("connections of one worker at the same time, to all hosts")] = 32
     connect_timeout: Annotated[Seconds, doc("seconds to a connection, TLS included")] = 10.0
     first_byte_timeout: Annotated[Seconds, doc("seconds from the request to the first byte of the answer")] = 30.0
@@ -286,6 +359,9 @@ class FetchSection(Section, frozen=True):
     min_speed_time: Annotated[Count, doc("seconds")] = 20
     max_wire_size: Annotated[Bytes, doc("bytes of a body as sent")] = 33_554_432
     max_body_size: Annotated[Bytes, doc("bytes of a body after decompression")] = 33_554_432
+    max_ratio: Annotated[
+        Count, doc("times that a body may grow when it is decompressed; judged from 1 MiB decoded on")
+    ] = 200
     max_header_size: Annotated[Bytes, doc("bytes of all header fields of one answer")] = 262_144
     max_header_count: Annotated[Count, doc("header fields of one answer")] = 512
     max_redirects: Annotated[
@@ -298,6 +374,43 @@ class FetchSection(Section, frozen=True):
     ] = "2"
     verify_tls: Annotated[bool, doc("certificates must be valid")] = True
     ca_file: Annotated[str | None, doc("file of certificates to trust (PEM); null: the certifi bundle")] = None
+    tls_min_version: Annotated[
+        Literal["1.0", "1.1", "1.2", "1.3"], doc("oldest version of TLS that is spoken; 1.0 and 1.1 are broken")
+    ] = "1.2"
+    client_certificates: Annotated[
+        tuple[CertificateSection, ...], doc("certificates that we show, each to one host: docs/fetching.md")
+    ] = ()
+    auth: Annotated[tuple[AuthSection, ...], doc("credentials, each for one host: docs/fetching.md")] = ()
+    cookies: Annotated[
+        Literal["off", "host", "project"],
+        doc("off: none are kept; host: each host's for itself; project: as browsers do, over all hosts"),
+    ] = "off"
+    max_cookies: Annotated[Count, doc("cookies of one host (project: of one registered domain)")] = 50
+    max_cookies_in_all: Annotated[Count, doc("cookies that a worker keeps")] = 5000
+    max_cookie_size: Annotated[Bytes, doc("bytes of a cookie's name and value")] = 4096
+    proxies: Annotated[
+        tuple[str, ...], doc("http://, https://, socks5:// or socks5h://, with user:password@ if need be; empty: none")
+    ] = ()
+    proxy_rotation: Annotated[
+        Literal["host", "fetch"], doc("host: a host stays with one proxy; fetch: each fetch takes the next one")
+    ] = "host"
+    no_proxy: Annotated[
+        tuple[str, ...], doc("fetched directly: hosts, .domains with all below them, networks such as 10.0.0.0/8")
+    ] = ("localhost", "127.0.0.0/8", "::1")
+    proxy_rest: Annotated[
+        Annotated[float, Meta(gt=0)], doc("seconds that a proxy rests after an error of its own; doubles each time")
+    ] = 30.0
+    max_proxy_rest: Annotated[Seconds, doc("seconds that a proxy rests at the most")] = 3600.0
+    conditional: Annotated[
+        bool, doc("pages that were fetched before are asked for only if they have changed (ETag, Last-Modified)")
+    ] = True
+    content_types: Annotated[
+        tuple[str, ...], doc("media types that are wanted, such as text/*; the body of others isn't read; empty: all")
+    ] = ()
+    exclude_content_types: Annotated[tuple[str, ...], doc("media types that are not wanted, such as video/*")] = ()
+    languages: Annotated[
+        tuple[str, ...], doc("languages that are wanted, such as en, by Content-Language; empty: all")
+    ] = ()
     contact: Annotated[
         str, doc("URL or e-mail address for complaints: part of the default user agent, and From if it is an address")
     ] = ""
@@ -358,11 +471,56 @@ class TrapsSection(Section, frozen=True):
         Count | None, doc("near-duplicates in a row, after which such pages of that host are not followed")
     ] = 100
 
+    near_duplicates: Annotated[
+        Literal["off", "mark", "damp"],
+        doc("pages that nearly repeat others of their host. mark: their records say so; damp: and such hosts wait"),
+    ] = "mark"
+    near_pages: Annotated[
+        Literal["alike", "all"],
+        doc("whose texts are compared: alike: with a title, or a size and number of links, seen before; all: costly"),
+    ] = "alike"
+    near_distance: Annotated[
+        Annotated[int, Meta(ge=0, le=16)], doc("bits of 64 in which the fingerprints of near-duplicates may differ")
+    ] = 6
+    near_min_text: Annotated[
+        Count, doc("bytes of visible text, white space left out; pages with less don't count")
+    ] = 200
+
 
 class ExtractSection(Section, frozen=True):
     """What is read from a page."""
 
-    max_parse_size: Annotated[Bytes, doc("bytes of a body that are parsed for links; the rest is ignored")] = 16_777_216
+    extractors: Annotated[
+        tuple[str, ...],
+        doc("who reads responses, in order: html, headers, sitemap, feed, css, pdf, or module:Class of an Extractor"),
+    ] = ("html", "headers", "sitemap", "feed")
+    embeds: Annotated[bool, doc("what pages, styles, sitemaps and feeds embed (images, scripts ...) is followed")] = (
+        False
+    )
+    link_elements: Annotated[
+        bool, doc("`link` elements that lead to pages (next, alternate, canonical ...) are followed; embeds include it")
+    ] = False
+    max_parse_size: Annotated[Bytes, doc("bytes of a body that are parsed for links; the rest is ignored")] = 4_194_304
+    max_parse_memory: Annotated[
+        BytesOrNone, doc("bytes that reading one body may take; a larger page has no links; 0: no limit")
+    ] = 536_870_912
+    max_parse_time: Annotated[
+        Seconds, doc("seconds for one sitemap, feed, style sheet or PDF; after that it is given up; 0: no limit")
+    ] = 10.0
+    max_sitemap_size: Annotated[Bytes, doc("bytes of a sitemap or feed, decompressed; the rest is ignored")] = (
+        52_428_800
+    )
+    max_sitemap_entries: Annotated[
+        Count, Meta(le=MAX_LINKS), doc("entries of a sitemap or feed; the rest is left out")
+    ] = 50_000
+    max_sitemap_depth: Annotated[
+        CountOrZero, doc("sitemap indexes in a chain; what the last one names is left out; 0: none is followed")
+    ] = 4
+    sitemap_location: Annotated[
+        Literal["any", "host", "path"],
+        doc("which pages a sitemap may list: any (scope decides); its host's, or that of the robots.txt which named it;"
+            " those below its own folder (sitemaps.org)"),
+    ] = "any"
     content_types: Annotated[tuple[str, ...], doc("media types that are parsed as HTML")] = (
         "text/html",
         "application/xhtml+xml",
@@ -530,14 +688,17 @@ def load(
     overrides: Mapping[str, Any] | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> Settings:
-    """The settings: defaults, then the file at *path*, then the environment, then *overrides* (``{"a.b": value}``).
+    """The settings: defaults, then who the person is (:func:`identity_file`), then the file at *path*, then the
+    environment, then *overrides* (``{"a.b": value}``).
 
     Raises :class:`SettingsError` naming the source, the key and the nearest known key.
     """
+    environ = os.environ if environ is None else environ
     tree: dict[str, Any] = {}
+    _merge_identity(tree, identity_file(environ))
     if path is not None:
         _merge(tree, _read(Path(path)), str(path))
-    for name, text in (os.environ if environ is None else environ).items():
+    for name, text in environ.items():
         if name.startswith(ENVIRONMENT_PREFIX) and "__" in name:
             dotted = name[len(ENVIRONMENT_PREFIX) :].lower().replace("__", ".")
             _merge(tree, _nest(dotted, _yaml(text, f"environment variable {name}")), f"environment variable {name}")
@@ -545,6 +706,43 @@ def load(
         if value is not None:
             _merge(tree, _nest(dotted, value), "command line")
     return _convert(tree, str(path) if path is not None else "settings")
+
+
+def identity_file(environ: Mapping[str, str] | None = None) -> Path | None:
+    """Where a person's answer to who they are is kept, for all of their crawls; None where there is no such place.
+
+    It is ``spyder/identity.yaml`` in ``$XDG_CONFIG_HOME``, or in ``~/.config`` (XDG Base Directory Specification).
+    """
+    environ = os.environ if environ is None else environ
+    folder, home = Path(environ.get("XDG_CONFIG_HOME", "")), Path(environ.get("HOME", ""))
+    if not folder.is_absolute():  # the specification: others are to be ignored
+        folder = home / ".config"
+    return folder / "spyder" / "identity.yaml" if folder.is_absolute() else None
+
+
+def keep_contact(path: Path, contact: str) -> None:
+    """Write *contact* to the identity file *path*. Raises :class:`OSError` when that can't be done."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = yaml.safe_dump({"fetch": {"contact": contact}})
+    path.write_text(f"# Who Spyder's crawls say that they are of, where their settings don't say it.\n{text}",
+                    encoding="utf-8")
+
+
+def _merge_identity(tree: dict[str, Any], path: Path | None) -> None:
+    """Lay the identity file over *tree*; it may say who the person is, and nothing else."""
+    try:
+        if path is None or not path.exists():
+            return
+    except OSError:  # a home that is not ours
+        return
+    given = _read(path)
+    for section, keys in given.items():
+        for key in keys if isinstance(keys, dict) else (None,):
+            if (section, key) not in {("fetch", "contact"), ("fetch", "user_agent")}:
+                name = section if key is None else f"{section}.{key}"
+                raise SettingsError(f"{path}: `{name}` does not belong here: only `fetch.contact` and "
+                                    "`fetch.user_agent` do")
+    _merge(tree, given, str(path))
 
 
 def digests(settings: Settings) -> dict[str, str]:
@@ -561,9 +759,11 @@ def _shared(settings: Settings, name: str) -> Any:
         case ProjectSection():
             return section.name
         case FrontierSection():
-            return [section.canonical, section.assignment]
+            return section.identity
+        case RobotsSection():
+            return [section, product_token(settings.fetch.user_agent or "Spyder")]
         case ExtractSection():
-            return [section.max_parse_size, section.content_types]
+            return [getattr(section, name) for name in section.__struct_fields__ if name != "seen_links"]
         case _:
             return section
 
@@ -648,8 +848,7 @@ def _merge(into: dict[str, Any], tree: Mapping[str, Any], source: str) -> None:
             if key not in fields:
                 raise SettingsError(f"{source}: unknown key `{name}.{key}`{_nearest(str(key), fields, name)}")
             checked = _rule_trees(value, f"{source}: `scope.rules`") if (name, key) == ("scope", "rules") else value
-            _check(name, key, checked, source)
-            into.setdefault(name, {})[key] = checked
+            into.setdefault(name, {})[key] = _check(name, key, checked, source)
 
 
 def load_rules(path: str | Path) -> list[Any]:
@@ -767,13 +966,16 @@ def _processors(entries: Any, source: str) -> list[dict[str, Any]]:
     return result
 
 
-def _check(section: str, key: str, value: Any, source: str) -> None:
-    """Refuse a value of the wrong type where its source is still known."""
+def _check(section: str, key: str, value: Any, source: str) -> Any:
+    """*value*, or a refusal of one of the wrong type where its source is still known."""
     kind = get_type_hints(type(getattr(Settings(), section)), include_extras=True)[key]
+    if value is False and "off" in get_args(get_args(kind)[0] if get_origin(kind) is Annotated else kind):
+        value = "off"  # as YAML reads the bare word
     try:
         checked = msgspec.convert(value, kind, strict=True)
     except msgspec.ValidationError as error:
-        raise SettingsError(f"{source}: `{section}.{key}`: {_plain(str(error))}; got {value!r}") from None
+        got = "" if key in _SECRETS else f"; got {value!r}"
+        raise SettingsError(f"{source}: `{section}.{key}`: {_plain(str(error))}{got}") from None
     if any(not math.isfinite(number) for number in _numbers(checked)):
         raise SettingsError(f"{source}: `{section}.{key}`: expected a finite number; got {value!r}")
     if section == "retry" and isinstance(checked, dict):
@@ -781,6 +983,7 @@ def _check(section: str, key: str, value: Any, source: str) -> None:
         for name in checked:
             if name not in known:
                 raise SettingsError(f"{source}: unknown class of error `retry.{key}.{name}`{_nearest(name, known)}")
+    return value
 
 
 def _numbers(value: Any) -> Iterator[float]:

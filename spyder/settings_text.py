@@ -31,9 +31,10 @@ variable `{ENVIRONMENT_PREFIX}SECTION__KEY` sets one key, its value read as YAML
 `{ENVIRONMENT_PREFIX}FETCH__CONNECTIONS=8`, `{ENVIRONMENT_PREFIX}SCOPE__EXCLUDE='["/private/"]'`.
 
 A wrong section, key, type or value is refused at start, in one line that names the file, the key and the nearest known
-one; `spyder settings --check FILE` does nothing else. Master and workers must have the same `scope`, `traps`, `retry`,
-`project.name`, `frontier.canonical`, `frontier.assignment`, `extract.max_parse_size` and `extract.content_types`: a
-worker with others is refused by the master.
+one; `spyder settings --check FILE` does nothing else. Master and workers must have the same `scope`, `robots`,
+`traps`, `guard`, `retry`,
+`project.name`, `frontier.canonical` with its options, `frontier.assignment`, `extract.max_parse_size` and
+`extract.content_types`: a worker with others is refused by the master.
 """
 
 #: Text that YAML reads as text without quotes.
@@ -132,6 +133,8 @@ def _kind(hint: Any) -> str:
         return f"list of {_kind(arguments[0])}"
     if origin is dict:
         return f"mapping to {_kind(arguments[1])}"
+    if isinstance(hint, type) and issubclass(hint, Section):
+        return f"mapping of {', '.join(f'`{key}`' for key in hint.__struct_fields__)}"
     if origin is types.UnionType or arguments:
         return " or ".join(_kind(argument) for argument in arguments)
     return _TYPES[hint]

@@ -1,19 +1,21 @@
-"""For tests of what is built on Spyder: a clock that stands still, pages without a network, and a site on loopback."""
+"""For tests of what is built on Spyder: a clock that stands still, pages without a network, sites on loopback."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from spyder.contracts import PageView
-from spyder.extract.headers import content_type_of, field, header_links
-from spyder.extract.html import read_html
+from spyder.extract.registry import Extractors
 from spyder.model.records import CrawlUri, Page
 from spyder.model.url import parse
 from spyder.nodes.pageview import FetchedPage
-from spyder.settings import ExtractSection, ScopeSection
+from spyder.settings import Settings
+from spyder.testsite.hostile.site import HostileSite
+from spyder.testsite.hostweb.verdict import WebRules
+from spyder.testsite.hostweb.web import HostWeb
 from spyder.testsite.site import LocalSite
 
-__all__ = ["LocalSite", "ManualClock", "make_page"]
+__all__ = ["HostWeb", "HostileSite", "LocalSite", "ManualClock", "WebRules", "make_page"]
 
 
 class ManualClock:
@@ -50,11 +52,5 @@ def make_page(url: str, html: str | bytes = "", *, status: int = 200, depth: int
     body = html.encode() if isinstance(html, str) else html
     fields = (("content-type", content_type), *((name.lower(), value) for name, value in (headers or {}).items()))
     page = Page(uri=CrawlUri(lease=0, key=b"", url=href, depth=depth), status=status, headers=fields)
-    links = header_links(fields, url=href, status=status)
-    media_type = content_type_of(fields)
-    if not body or media_type not in ExtractSection().content_types:
-        return FetchedPage(page, body, content_type=media_type, charset="", title="", links=links)
-    found = read_html(body, url=href, content_type=field(fields, "content-type"), limit=ScopeSection().max_links,
-                      max_parse_size=ExtractSection().max_parse_size)
-    return FetchedPage(page, body, content_type=media_type, charset=found.charset, title=found.title,
-                       links={**links, **found.links})
+    media_type, found = Extractors(Settings())(page, body)
+    return FetchedPage(page, body, media_type=media_type, extraction=found)

@@ -11,6 +11,12 @@ import pytest
 from spyder.testing import ManualClock
 
 
+@pytest.fixture(scope="session", autouse=True)
+def nobodys_identity(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No test reads, or writes, who the person at the keyboard is."""
+    os.environ["XDG_CONFIG_HOME"] = str(tmp_path_factory.mktemp("config"))
+
+
 @pytest.fixture
 def clock() -> ManualClock:
     return ManualClock()

@@ -134,8 +134,10 @@ class Welcome(Record, frozen=True, kw_only=True, tag="welcome"):
         return (self.master, self.epoch, self.session) == (other.master, other.epoch, other.session)
 
     def is_after(self, other: Welcome) -> bool:
-        """False for a welcome of the same master that is not later than *other*."""
-        return (self.master, self.epoch) != (other.master, other.epoch) or self.session > other.session
+        """False for a welcome that was overtaken: not later than *other*, or to an older greeting."""
+        if (self.master, self.epoch) == (other.master, other.epoch):
+            return self.session > other.session
+        return self.heard >= other.heard
 
 
 class Refused(Record, frozen=True, kw_only=True, tag="refused"):

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from spyder import runtime
+from spyder.cli import contact
 from spyder.cli.options import COUNT, COUNT_OR_NONE, PATH, SECONDS, serve_api, settings_option
 from spyder.cli.progress import Progress, summary, summary_json
 from spyder.errors import SpyderError, UrlError
@@ -34,7 +35,8 @@ from spyder.settings import Settings, load
 @click.option("--workers", type=COUNT, metavar="N", help="Workers, two processes each (default 1).")
 @click.option("--output", type=PATH, metavar="DIR", help="The crawl directory (default: HOST.crawl).")
 @settings_option
-@click.option("--user-agent", metavar="TEXT", help="Who you are, with an address for complaints.")
+@click.option("--contact", metavar="TEXT", help="URL or e-mail address for complaints, sent with every request.")
+@click.option("--user-agent", metavar="TEXT", help="Who you are, if not Spyder.")
 @click.option("--from", "source", type=PATH, metavar="DIR", help="Begin with the checkpoint in DIR.")
 @click.option("--fresh", is_flag=True, help="Begin anew instead of going on: removes what the directory holds.")
 @click.option("--quiet", is_flag=True, help="No progress.")
@@ -57,6 +59,10 @@ def crawl(*, urls: tuple[str, ...], settings_file: Path | None, source: Path | N
         checks.clear(settings)
     if source is not None:
         checkpoints.begin(source, settings)
+    checks.make_directory(settings.crawl_directory, "output.directory")
+    if not quiet:
+        settings = contact.ask_once(settings)
+    contact.warn(settings, seeds)
     progress = Progress(is_quiet=quiet or as_json, seeds=seeds or (str(source),))
     with progress:
         report = runtime.run(local.crawl(settings, seeds, observe=progress.show, serve_api=serve_api))
@@ -78,7 +84,8 @@ def _overrides(options: dict[str, Any], urls: tuple[str, ...], settings_file: Pa
         "limits.pages": options["max_pages"], "limits.time": options["max_time"],
         "politeness.delay": delay, "politeness.delay_factor": None if delay is None else 0.0,
         "politeness.per_host": options["per_host"], "fetch.connections": options["concurrency"],
-        "worker.processes": options["workers"], "fetch.user_agent": options["user_agent"], "api.port": 0,
+        "worker.processes": options["workers"], "fetch.user_agent": options["user_agent"],
+        "fetch.contact": options["contact"], "api.port": 0,
     }
     if options["output"] is not None:
         overrides["output.directory"] = str(options["output"])

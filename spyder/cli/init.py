@@ -7,8 +7,11 @@ from pathlib import Path
 
 import click
 
+from spyder.cli.contact import ask_once
 from spyder.cli.options import PATH
 from spyder.errors import SpyderError
+from spyder.nodes.checks import has_contact
+from spyder.settings import load
 
 #: The files of a project; in the folder ``skeleton`` those of Python end in ``.in``: no tool shall take them for ours.
 _FILES = ("spyder.yaml", "processors.py", "test_processors.py", "README.md")
@@ -28,4 +31,6 @@ def init(directory: Path) -> None:
     for name in _FILES:
         (directory / name).write_bytes((skeleton / (f"{name}.in" if name.endswith(".py") else name)).read_bytes())
     click.echo(f"{directory}: {', '.join(_FILES)}")
+    if not has_contact(ask_once(load()).fetch):
+        click.echo("nobody is named whom sites may write to: set fetch.contact in spyder.yaml")
     click.echo(f"next: cd {directory}, set project.seeds in spyder.yaml, then spyder crawl --settings spyder.yaml")

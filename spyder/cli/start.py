@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from spyder import runtime
+from spyder.cli import contact
 from spyder.cli.options import COUNT, serve_api, settings_option
 from spyder.errors import SpyderError
 from spyder.model.states import ExitCode
@@ -75,6 +76,7 @@ def logsink(settings_file: Path | None) -> None:
 def _run_master(settings_file: Path | None, *, until_done: bool, has_workers: bool) -> None:
     settings = load(settings_file)
     checks.check(settings, has_workers=has_workers)
+    contact.warn(settings, settings.project.seeds)
     report = runtime.run(local.run_master(settings, ends_when_done=until_done, has_workers=has_workers,
                                           serve_api=serve_api, announce=_say))
     books = report.status.books

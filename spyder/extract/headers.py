@@ -1,10 +1,11 @@
-"""Links that stand in a response's header fields: Location, Link and Refresh."""
+"""Links that stand in a response's header fields: Location, Link, Refresh and Content-Location."""
 
 from __future__ import annotations
 
 import re
 from typing import Final
 
+from spyder.extract.embeds import RESOURCES, SERVICES
 from spyder.extract.html import meta_refresh, without_fragment
 from spyder.model.records import Headers
 from spyder.model.states import LinkKind
@@ -13,10 +14,8 @@ from spyder.model.url import resolve_all
 #: Statuses whose Location is another place of the same thing (RFC 9110, section 15.4); 304 to 306 have none.
 REDIRECTS: Final = frozenset({300, 301, 302, 303, 307, 308})
 
-#: Relations that lead to a part of the page or to a service, not to a page (IANA link relations, HTML section 4.6.7).
-NO_PAGES: Final = frozenset({
-    "apple-touch-icon", "compression-dictionary", "dns-prefetch", "edituri", "expect", "icon", "manifest", "mask-icon",
-    "modulepreload", "pingback", "preconnect", "prefetch", "preload", "search", "shortcut", "stylesheet", "webmention"})
+#: Relations that lead to a part of the page or to a service, not to a page.
+NO_PAGES: Final = RESOURCES | SERVICES
 
 _TARGET: Final = re.compile(r"[\s,]*<([^>]*)>")
 _PARAMETER: Final = re.compile(r"""\s*;\s*([^\s=;,"]*)\s*(?:=\s*(?:"((?:[^"\\]|\\.)*)"?|([^;,]*)))?""", re.DOTALL)
@@ -37,18 +36,23 @@ def header_links(headers: Headers, *, url: str, status: int) -> dict[str, LinkKi
 
     Location counts with the statuses of :data:`REDIRECTS` only, Refresh by :func:`spyder.extract.html.meta_refresh`,
     Link (RFC 8288) unless all its relations are :data:`NO_PAGES`. Of several Location or Refresh fields the first
-    counts. A Refresh of the page itself is no link.
+    counts. A Refresh or Content-Location (RFC 9110, section 8.7) of the page itself is no link.
     """
     links: dict[str, LinkKind] = {}
     if status in REDIRECTS and (location := field(headers, "location")):
         _add(links, url, location, LinkKind.REDIRECT)
-    refresh = meta_refresh(_utf_8(field(headers, "refresh")))
-    if refresh is not None and refresh[1]:
-        _add(links, url, refresh[1], LinkKind.REFRESH)
+    refresh, targets = "", []
     for name, value in headers:
         if name == "link":
-            for target in link_targets(value):
-                _add(links, url, target, LinkKind.NAVIGATION)
+            targets += link_targets(value)
+        elif name == "refresh":
+            refresh = refresh or value
+        elif name == "content-location":
+            _add(links, url, value, LinkKind.NAVIGATION, without=url)
+    if refresh and (found := meta_refresh(_utf_8(refresh))) is not None and found[1]:
+        _add(links, url, found[1], LinkKind.REFRESH)
+    for target in targets:
+        _add(links, url, target, LinkKind.NAVIGATION)
     return links
 
 
@@ -71,9 +75,10 @@ def link_targets(value: str) -> list[str]:
     return targets
 
 
-def _add(links: dict[str, LinkKind], url: str, reference: str, kind: LinkKind) -> None:
+def _add(links: dict[str, LinkKind], url: str, reference: str, kind: LinkKind, *, without: str = "") -> None:
     for href in resolve_all(url, (without_fragment(_utf_8(reference)),), 1):
-        links.setdefault(href, kind)
+        if href != without:
+            links.setdefault(href, kind)
 
 
 def _utf_8(value: str) -> str:

@@ -21,6 +21,7 @@ else:
 ACCEPT_ENCODING = "gzip, deflate, br, zstd"  #: the codings that we ask for
 
 _PIECE = 65_536  #: bytes that are inflated at a time, and so the most by which a cap is passed
+_RATIO_FLOOR = 1_048_576  #: decoded bytes up to which a body may be as well compressed as it likes
 _MAX_CODINGS = 5  #: codings on one body; servers use one
 _MAX_MEMBERS = 4_096  #: gzip members or zstd frames in one body: a flood of empty ones costs time without output
 _ZSTD_WINDOW_LOG = 23  #: 8 MiB, the largest window of the content coding (RFC 9659, section 3)
@@ -30,6 +31,10 @@ _ZSTD_MAGIC = (b"\x28\xb5\x2f\xfd", *(bytes((low, 0x2A, 0x4D, 0x18)) for low in 
 _UNREADABLE = frozenset({"aes128gcm", "bzip2", "compress", "dcb", "dcz", "exi", "lzma", "pack200-gzip", "sdch",
                          "x-bzip2", "x-compress", "xz"})  #: IANA's other codings, and ones seen in the wild
 _LIBRARY_ERRORS = (zlib.error, brotli.error, zstd.ZstdError)
+
+
+class BodyFullError(SpyderError):
+    """As much of the body as is wanted is there."""
 
 
 class BodyError(SpyderError):
@@ -225,15 +230,24 @@ class BodyReader:
     """One body: :meth:`feed` it as it comes, then take it from :meth:`finish`.
 
     *codings* as by :func:`content_codings`; the caps in bytes. At no time is more than the cap and one piece of 64 KiB
-    inflated, at any stage of stacked codings.
+    inflated, at any stage of stacked codings. No stage may give more than *max_ratio* times what was sent; that is
+    judged from 1 MiB on, since much can be said of little.
+
+    With *keep* the body ends after that many decoded bytes: :meth:`feed` raises :class:`BodyFullError` when there
+    is more, and there is no other limit.
     """
 
-    __slots__ = ("_chunks", "_decoders", "_max_body_size", "_max_wire_size", "_sizes", "wire_size")
+    __slots__ = ("_chunks", "_decoders", "_is_full", "_keep", "_max_body_size", "_max_ratio", "_max_wire_size",
+                 "_sizes", "wire_size")
 
-    def __init__(self, codings: Sequence[str], *, max_wire_size: int, max_body_size: int) -> None:
+    def __init__(self, codings: Sequence[str], *, max_wire_size: int, max_body_size: int, max_ratio: int = 1 << 62,
+                 keep: int = 0) -> None:
         self.wire_size = 0  #: bytes as sent
-        self._max_wire_size = max_wire_size
-        self._max_body_size = max_body_size
+        self._max_wire_size = keep or max_wire_size
+        self._max_body_size = keep + _PIECE if keep else max_body_size
+        self._max_ratio = max_ratio
+        self._keep = keep
+        self._is_full = False
         self._chunks: list[bytes] = []
         self._decoders = [_DECODERS[coding]() for coding in reversed(codings)] if codings else None
         self._sizes = [0] * len(codings)  # bytes that each decoder gave
@@ -241,9 +255,11 @@ class BodyReader:
     def feed(self, chunk: bytes) -> None:
         """Take the next bytes of the body; raises :class:`BodyError` beyond a cap, or when they can't be decoded."""
         self.wire_size += len(chunk)
-        if self.wire_size > self._max_wire_size:
+        if self._keep:
+            self._fill(chunk)
+        elif self.wire_size > self._max_wire_size:
             raise BodyError(wire_limit(self._max_wire_size))
-        if self._decoders is None:
+        elif self._decoders is None:
             if self.wire_size > self._max_body_size:
                 raise self._too_long()
             self._chunks.append(chunk)
@@ -252,11 +268,29 @@ class BodyReader:
 
     def finish(self) -> bytes:
         """The decoded body; raises :class:`BodyError` when a coded stream ends early. An empty body is always well."""
-        if self._decoders and self.wire_size:
+        if self._decoders and self.wire_size and not self._is_full:
             for decoder in self._decoders:
                 if not decoder.is_complete:
                     raise _broken(f"{decoder.name}: the stream ends early")
-        return self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+        body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+        return body[:self._keep] if self._keep else body
+
+    def _fill(self, chunk: bytes) -> None:
+        """Take *chunk* if there is room; what comes after a full body isn't looked at."""
+        size = self.wire_size
+        if self._decoders is None:
+            self._chunks.append(chunk)
+        elif chunk:
+            try:
+                self._decode(0, chunk)
+            except BodyError as error:
+                if error.failure.kind is not ErrorKind.BODY_LIMIT:
+                    raise
+                self._is_full = True
+            size = self._sizes[-1]
+        if self._is_full or size > self._keep or self.wire_size > self._max_wire_size:
+            self._is_full = True
+            raise BodyFullError
 
     def _decode(self, stage: int, data: bytes) -> None:
         """Run *data* through the decoders from *stage* on."""
@@ -267,9 +301,12 @@ class BodyReader:
         decoder = self._decoders[stage]
         pieces = decoder.pieces(data)
         while piece := self._next(decoder, pieces):
-            self._sizes[stage] += len(piece)
-            if self._sizes[stage] > self._max_body_size:
+            size = self._sizes[stage] = self._sizes[stage] + len(piece)
+            if size > self._max_body_size:
                 raise self._too_long()
+            if size > _RATIO_FLOOR and size > self.wire_size * self._max_ratio:
+                raise BodyError(Failure(kind=ErrorKind.BODY_LIMIT, detail=(
+                    f"decoded more than {self._max_ratio} times as long as sent (fetch.max_ratio)")))
             self._decode(stage + 1, piece)
 
     @staticmethod

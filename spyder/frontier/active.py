@@ -6,10 +6,11 @@ a restart finds them at once; the others sort by the time from which they may be
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from spyder.frontier.hosts import ActiveHost, HostTable
+from spyder.frontier.hosts import ActiveHost, Address, Errand, HostTable
 from spyder.frontier.ledger import Ledger, sortable_time, time_of
 from spyder.model.records import HostRow, QueuedUri
 from spyder.settings import FrontierSection
@@ -23,6 +24,8 @@ _FILL = 64
 _ALL = 1 << 31
 #: Seconds from which on an active host that must rest makes room for one that waits.
 _LONG_REST = 5.0
+#: Hosts at one address that may wait for their turn in memory while others wait for a place.
+_CROWD = 32
 #: Seconds between looks for a free place while hosts wait.
 _LOOK = 0.1
 
@@ -30,11 +33,13 @@ _LOOK = 0.1
 class ActiveHosts:
     """The active hosts in their order of service, and the way in and out of memory."""
 
-    def __init__(self, ledger: Ledger, settings: FrontierSection, *, per_host: int) -> None:
+    def __init__(self, ledger: Ledger, settings: FrontierSection, *, per_host: int, per_ip: int,
+                 rest_until: float = 0.0) -> None:
+        """*per_host* and *per_ip* connections at the same time; no address is served before *rest_until*."""
         self._ledger = ledger
         self._settings = settings
         self._per_host = per_host
-        self._table = HostTable()
+        self._table = HostTable(per_ip=max(per_ip, per_host), rest_until=rest_until)
         self._stepping_aside: list[ActiveHost] = []  #: spent hosts that leave when their leases have ended
         self._more_waiting = True  #: hosts with work may wait in the index
         self._next_waiting_at = 0.0
@@ -51,12 +56,12 @@ class ActiveHosts:
         """The active host with this key."""
         return self._table.get(key)
 
-    def load(self, *, rest_until: float = 0.0) -> None:
-        """Take up the hosts that were active when the last master ended; none is served before *rest_until*."""
+    def load(self, *, rest: Callable[[HostRow], None] | None = None) -> None:
+        """Take up the hosts that were active when the last master ended, after *rest* saw to each of them."""
         entries = self._ledger.store.waiting(self._ledger.prefix + _ACTIVE, self._ledger.prefix + _WAITING, _ALL)
         for row in self._ledger.hosts([host for _, host in entries]):
-            if row.next_at < rest_until:
-                row.next_at = rest_until
+            if rest is not None:
+                rest(row)
                 self._ledger.touch(row)
             if not row.queued:  # it was active for a silent worker's fetch alone
                 self._unmark(row)
@@ -70,21 +75,58 @@ class ActiveHosts:
     def take(self, now: float) -> ActiveHost | None:
         """The host whose turn it is at *now*, out of the order of service."""
         while (host := self._table.take(now)) is not None:
-            if host.fetching < self._per_host:  # else it was taken up while it stood in the order
+            if host.fetching < self._limit(host):  # else it was taken up while it stood in the order
                 return host
         return None
 
+    def _limit(self, host: ActiveHost) -> int:
+        """Connections that a host may have: one, to look whether it is back, while nothing answers there."""
+        return 1 if host.row.unanswered else self._per_host
+
     def offer(self, host: ActiveHost) -> None:
         """Put a host into the order of service if it may be served at all."""
-        if host.is_offered or host.fetching >= self._per_host or not host.has_work:
+        if host.is_offered or host.fetching >= self._limit(host) or not host.has_work:
             return
-        if host.row.spent >= self._settings.queue_budget:
+        if host.row.spent >= self._settings.queue_budget and not host.errands:
             if self._more_waiting and len(self._table) >= self._settings.active_queues:
                 host.is_offered = True  # not again in this activation
                 self._stepping_aside.append(host)
                 return
             host.row.spent = 0
         self._table.serve(host)
+
+    def give_errand(self, host: ActiveHost, errand: Errand) -> None:
+        """Let *host* run an errand, also one that is about to make room for others."""
+        host.errands.append(errand)
+        if host in self._stepping_aside:
+            self._stepping_aside.remove(host)
+            host.is_offered = False
+        self.offer(host)
+
+    def wake(self, address: Address) -> None:
+        """A connection to *address* is free: another host there may be served."""
+        self._table.wake(address)
+
+    def move(self, host: ActiveHost, ip: str) -> None:
+        """Stage that *host* is at the address *ip* from now on."""
+        address = self._table.address(ip)
+        if address is not host.address:
+            former = host.address
+            host.move(address)
+            self._table.wake(former)
+            if host.is_offered and not host.is_removed:
+                host.is_offered = False
+                self._table.serve(host)
+            if host.row.address != ip:
+                host.row.address = ip
+                self._ledger.touch(host.row)
+
+    def is_at(self, host: ActiveHost, ip: str, now: float) -> bool:
+        """Stage that *host* is at *ip*, if it was elsewhere; False when nothing may be fetched there at *now*."""
+        if host.row.address == ip and host.address.limit != math.inf:
+            return True  # its turn came by that address
+        self.move(host, ip)
+        return host.address.next_at <= now and host.address.fetching < host.address.limit
 
     def next_wake(self) -> float | None:
         """Wall time at which a host may be served, or may get a place; None when neither is in sight."""
@@ -123,7 +165,7 @@ class ActiveHosts:
     def retire_if_empty(self, row: HostRow) -> None:
         """Stage that a host without queued rows leaves memory and the index."""
         host = self._table.get(row.key)
-        if row.queued == 0 and (host is None or not (host.leased or host.fetching)):
+        if row.queued == 0 and (host is None or not host.is_needed):
             if host is not None:
                 self._table.remove(host)
             self._unmark(row)
@@ -155,7 +197,8 @@ class ActiveHosts:
         self._stepping_aside = [host for host in self._stepping_aside if not self._send_away(host, now)]
         wanted = _FILL - (self._settings.active_queues - len(self._table))
         for host in list(self._table) if wanted > 0 else ():
-            if host.row.next_at > now + _LONG_REST and self._send_away(host, now):
+            is_crowded = host.is_offered and host.address.waiting > _CROWD
+            if (host.row.next_at > now + _LONG_REST or is_crowded) and self._send_away(host, now):
                 wanted -= 1
                 if not wanted:
                     return
@@ -164,11 +207,14 @@ class ActiveHosts:
         """Let an active host wait in the index, unless it has leases; True when it is gone."""
         if self._table.get(host.row.key) is not host:
             return True
-        if host.leased or host.fetching:
+        if host.is_needed:
             return False
         self._table.remove(host)
-        self._mark(host.row, _WAITING, max(host.row.next_at, now))
-        self._note_waiting(host.row.next_at)
+        at = max(host.row.next_at, now)
+        if host.address.waiting > _CROWD:  # it would be back before its turn
+            at = max(at, now + _LONG_REST)
+        self._mark(host.row, _WAITING, at)
+        self._note_waiting(at)
         return True
 
     def _fill(self, now: float) -> None:

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path
+from typing import assert_never
 
 import msgspec
 
@@ -18,29 +19,50 @@ from spyder.errors import BooksError, UrlError
 from spyder.frontier import policy
 from spyder.frontier.active import ActiveHosts
 from spyder.frontier.audit import kept_books
-from spyder.frontier.hostlimits import HostLimits
-from spyder.frontier.hosts import ActiveHost
+from spyder.frontier.errands import NOT_THERE, Errands
+from spyder.frontier.hosts import ActiveHost, Errand
 from spyder.frontier.leases import Lease, LeaseTable
 from spyder.frontier.ledger import Ledger
+from spyder.frontier.links import LinkIntake
+from spyder.frontier.origins import Cleared, Held, Origins, Refusal
+from spyder.frontier.politeness import Fetch, Politeness
 from spyder.frontier.schedule import Schedule
 from spyder.frontier.seedscope import RULES, SeedScope
 from spyder.frontier.silent import SilentFetches
 from spyder.frontier.transitions import Transitions
 from spyder.model.clock import Clock
-from spyder.model.limits import MAX_URL
-from spyder.model.records import Books, CrawlUri, FetchNotice, HeldLease, HostRow, Link, Outcome, QueuedUri, UriRow
-from spyder.model.scoping import HostScoping, ScopeJudge, Verdict, embeds_after
-from spyder.model.states import ErrorKind, LinkKind, UriState
-from spyder.model.url import HOST_BYTES, KEY_BYTES, UriIdentity, parse_seed
-from spyder.settings import FrontierSection, LimitsSection, PolitenessSection, RetrySection, TrapsSection
+from spyder.model.records import (
+    Books,
+    CrawlUri,
+    Failure,
+    FetchNotice,
+    HeldLease,
+    HostRow,
+    OriginRow,
+    Outcome,
+    QueuedUri,
+    UriRow,
+)
+from spyder.model.scoping import HostScoping, ScopeJudge, Verdict
+from spyder.model.states import ErrorKind, Purpose, UriState
+from spyder.model.url import HOST_BYTES, UriIdentity, origin_of, parse_seed
+from spyder.settings import (
+    TRAP_RULES,
+    FrontierSection,
+    LimitsSection,
+    PolitenessSection,
+    RetrySection,
+    RobotsSection,
+    TrapsSection,
+)
 
 #: Name of the small value that says that the last master ended in good order.
 _CLEAN = "clean"
 #: A number of pages that no crawl reaches.
 _UNLIMITED = 1 << 62
 _SCHEMES = ("http://", "https://")
-#: Rules whose exclusions are counted by name.
-_LEFT_OUT_NAMES = 200
+#: URIs that are refused in one turn: the rest comes in the next one, so that a turn has an end.
+_REFUSALS = 1000
 
 
 class SeedReport(msgspec.Struct, kw_only=True):
@@ -67,24 +89,28 @@ class Frontier:
 
     def __init__(self, *, store: FrontierStore, clock: Clock, identity: UriIdentity, scoping: HostScoping,
                  prioritizer: Prioritizer, frontier: FrontierSection, politeness: PolitenessSection,
-                 retry: RetrySection, limits: LimitsSection, project: str = "default",
-                 judge: ScopeJudge | None = None, traps: TrapsSection | None = None) -> None:
-        """Take up what the last commit left. Raises :class:`StoreError` when the store was built otherwise."""
+                 retry: RetrySection, limits: LimitsSection, robots: RobotsSection, agent: str,
+                 looks_up: bool = True, project: str = "default", judge: ScopeJudge | None = None,
+                 traps: TrapsSection | None = None) -> None:
+        """Take up what the last commit left. Raises :class:`StoreError` when the store was built otherwise.
+
+        *agent* is our product token in robots.txt; *looks_up*: names are looked up before pages are fetched, so that
+        the addresses that hosts share are known.
+        """
         self._store = store
         self._clock = clock
         self._identity = identity
-        self._politeness = politeness
-        self._retry = retry
         self._limits = limits
         self._ledger = Ledger(store, project)
-        self._ledger.check_identity(f"{frontier.canonical}/{frontier.assignment}")
+        self._ledger.check_identity(frontier.identity)
         self._scope = SeedScope(self._ledger, scoping, judge)
-        self._host_limits = HostLimits(traps if traps is not None else TrapsSection())
         self._schedule = Schedule(self._ledger)
-        self._hosts = ActiveHosts(self._ledger, frontier, per_host=politeness.per_host)
+        self._origins = Origins(self._ledger, robots, retry, agent=agent, looks_up=looks_up)
+        self._hosts = ActiveHosts(self._ledger, frontier, per_host=politeness.per_host, per_ip=politeness.per_ip,
+                                  rest_until=clock.now() + min(politeness.ip_delay, politeness.delay))
+        self._politeness = Politeness(politeness, self._hosts, clock)
         self._silent = SilentFetches()
         self._fetched_before: set[bytes] = set()  #: keys of URIs whose fetch had ended when their holder was lost
-        self._left_out_names = 0  #: names of rules in the counts
         self.counts: Counter[str] = Counter()  #: of this run: what ``spyder status`` shows beside the books
         earlier = self._ledger.project_meta("counts")
         self._earlier: dict[str, int] = msgspec.msgpack.decode(earlier, type=dict[str, int]) if earlier else {}
@@ -94,13 +120,18 @@ class Frontier:
             self._ledger, hosts=self._hosts, schedule=self._schedule, clock=clock, identity=identity,
             prioritizer=prioritizer, retry=retry, error_cost=frontier.error_cost, counts=self.counts,
             is_leased=self._leases.__contains__)
+        self._links = LinkIntake(self._ledger, self._scope, self._uris, clock=clock, counts=self.counts,
+                                 traps=traps if traps is not None else TrapsSection())
+        self._errands = Errands(self._ledger, hosts=self._hosts, origins=self._origins, politeness=self._politeness,
+                                identity=identity, uris=self._uris, uses_sitemaps=robots.sitemaps)
+        self._is_rejudging = bool(self.kept_rules)  #: rules were edited: what is queued may be out of scope by now
         self._was_balanced = self.books.is_balanced
         self._ledger.changes.meta["epoch"] = str(self.epoch).encode()
         was_cut_off = not store.meta(_CLEAN)
         self._ledger.changes.meta[_CLEAN] = b""
         self.commit()
         # What was fetched last is not known then: every host that was active rests for a whole delay.
-        self._hosts.load(rest_until=clock.now() + politeness.delay if was_cut_off else 0.0)
+        self._hosts.load(rest=self._politeness.rest if was_cut_off else None)
         self.maintain()
         self.commit()
 
@@ -120,6 +151,7 @@ class Frontier:
         self._ledger.read_ahead(key for key, _ in seeds)
         for key, href in seeds:
             self._scope.widen(href)
+            self._scope.permit(href)
             if self._uris.add(key, href, depth=0, is_seed=True):
                 report.added += 1
             else:
@@ -140,7 +172,9 @@ class Frontier:
         for notice in notices:
             lease = self._leases.get(notice.lease)
             if lease is not None and not lease.is_fetched:
-                self._connection_freed(lease, notice.elapsed, notice.trouble, notice.retry_after, now)
+                self._connection_freed(lease, Fetch(
+                    elapsed=notice.elapsed, trouble=notice.trouble, retry_after=notice.retry_after,
+                    status=notice.status, began_at=lease.since), now)
 
     def release(self, worker: str, *, is_lost: bool = True, hold: float = 0.0) -> int:
         """Take back all leases of *worker*, which *is_lost* or hands them back. Returns how many; stages delays.
@@ -158,8 +192,10 @@ class Frontier:
             elif hold:
                 self._silent.add(worker, host, now + hold)
             else:
-                self._connection_freed(lease, 0.0, None, 0.0, now)
+                self._end_unseen(host)
             self._ledger.touch(host.row)  # no outcome will store the delay
+            if lease.errand is not None:
+                self._errands.drop(lease.errand)
             if lease.is_first:
                 returned += 1
                 host.offer(lease.uri)
@@ -182,31 +218,51 @@ class Frontier:
             row = self._own(item.key)
             if self._leases.may_be_given(item.lease):  # of another frontier: this one gives that number itself
                 continue
-            if row is None or row.state is not UriState.QUEUED or row.attempt != item.attempt or (
+            if row is None:
+                self._adopt_foreign(worker, item)
+                continue
+            if row.state is not UriState.QUEUED or row.attempt != item.attempt or (
                     self._leases.get(item.lease) is not None):
                 continue
             uri = self._ledger.waiting_uri(item.key, row)
             if uri is None:
                 continue
             host = self._hosts.hold(self._uris.host_row(uri))
+            address = self._origins.address_for(uri.url, self._clock.now())
+            if address:
+                self._hosts.move(host, address)
             lease = self._leases.adopt(item.lease, uri, host, worker, self._clock.now())
             host.leased += 1
             if lease.is_first:
                 host.withdraw(uri.place)
                 self._fetched_before.discard(uri.key)
                 adopted += 1
-            if item.is_fetching:
-                host.fetching += 1
-            else:
-                lease.is_fetched = True
-                self._rest(host.row, 0.0)
+            self._adopt_connection(lease, is_fetching=item.is_fetching)
         self.counts["leases_adopted"] += adopted
         return adopted
+
+    def _adopt_foreign(self, worker: str, item: HeldLease) -> None:
+        """An errand of an earlier welcome: nobody knows any more what was asked, but its connection counts."""
+        row = self._ledger.host(item.key[:HOST_BYTES])
+        if row is None or not item.key.startswith(self._ledger.prefix) or self._leases.get(item.lease) is not None:
+            return
+        host = self._hosts.hold(row)
+        lease = self._leases.adopt(item.lease, QueuedUri(key=item.key, place=b"", url=""), host, worker,
+                                   self._clock.now(), is_foreign=True)
+        host.leased += 1
+        self._adopt_connection(lease, is_fetching=item.is_fetching)
+
+    def _adopt_connection(self, lease: Lease, *, is_fetching: bool) -> None:
+        if is_fetching:
+            lease.host.connect()
+        else:
+            lease.is_fetched = True
+            self._rest(lease.host.row)
 
     def rest_hosts(self) -> None:
         """Stage that every active host rests for a delay: a worker has ended, and nobody knows what it fetched last."""
         for host in self._hosts:
-            self._rest(host.row, 0.0)
+            self._rest(host.row)
 
     def confirm_end(self, worker: str) -> None:
         """*worker* is known to be dead, or to fetch nothing any more: stages that its connections are free."""
@@ -289,20 +345,53 @@ class Frontier:
         free = {worker: slots for worker, slots in room.items() if slots > 0}
         allowance = self._page_allowance()
         grants: list[Grant] = []
-        while free and len(grants) < allowance:
+        refusals = 0
+        while free and len(grants) < allowance and refusals < _REFUSALS:
             host = self._hosts.take(now)
             if host is None:
                 break
-            uri = host.pop(self._store.queue, self._leases.__contains__)
-            if uri is None:
-                continue
             worker = host.home if host.home in free else max(free, key=free.__getitem__)
             assert worker is not None
-            grants.append(self._grant(uri, host, worker, now))
-            free[worker] -= 1
-            if not free[worker]:
-                del free[worker]
+            granted = self._serve(host, worker, now)
+            if isinstance(granted, Grant):
+                grants.append(granted)
+                free[worker] -= 1
+                if not free[worker]:
+                    del free[worker]
+            else:
+                refusals += int(granted)
         return grants
+
+    def _serve(self, host: ActiveHost, worker: str, now: float) -> Grant | bool:
+        """Do what *host* needs next: lease an errand or a page, or refuse a page (True)."""
+        if host.errands:
+            return self._run_errand(host.errands.popleft(), host, worker, now)
+        uri = host.pop(self._store.queue, self._leases.__contains__)
+        if uri is None:
+            return False
+        if host.row.given_up_until > now:
+            return self._refuse(uri, host, UriState.FAILED, f"{host.row.last_error}: the host was given up")
+        if self._is_rejudging and not (verdict := self.judge(
+                uri.url, uri.depth, uri.embeds, is_seed=uri.is_seed)).accepted:
+            kind = ErrorKind.TRAP if verdict.rule in TRAP_RULES else ErrorKind.SCOPE
+            return self._refuse(uri, host, UriState.EXCLUDED, f"{kind.value}: {verdict.rule}")
+        answer = self._origins.answer(uri.url, now)
+        match answer:
+            case Cleared():
+                return self._grant_page(uri, host, worker, answer, now)
+            case Refusal():
+                return self._refuse(uri, host, UriState.EXCLUDED, f"{answer.kind.value}: {answer.reason}")
+            case Held():
+                host.offer(uri)
+                host.row.next_at = max(host.row.next_at, answer.until)
+                self._ledger.touch(host.row)
+                self._hosts.offer(host)
+                return False
+            case Purpose():
+                host.offer(uri)
+                return self._run_errand(self._errands.ask(answer, uri.url, host), host, worker, now)
+            case _:
+                assert_never(answer)
 
     def next_wake(self) -> float | None:
         """Wall time at which something may become possible by time alone, or None."""
@@ -321,6 +410,7 @@ class Frontier:
     def use_rules(self, judge: ScopeJudge, kept: bytes) -> None:
         """Judge links by *judge* from now on, and stage *kept*, by which the next master finds these rules."""
         self._scope.use(judge)
+        self._is_rejudging = True
         self._ledger.stage_project_meta(RULES, kept)
 
     def judge(self, href: str, depth: int, embeds: int = 0, *, is_seed: bool = False) -> Verdict:
@@ -414,6 +504,10 @@ class Frontier:
         """The row of a host."""
         return self._ledger.host(key)
 
+    def origin(self, href: str) -> OriginRow | None:
+        """What is known of the origin of a fetch URL: its address, and what its robots.txt says."""
+        return self._origins.row(origin_of(href))
+
     def uri(self, key: bytes) -> UriRow | None:
         """The row of a URI."""
         return self._ledger.uri(key)
@@ -450,56 +544,84 @@ class Frontier:
 
     # -- leasing and politeness ----------------------------------------------------------------------------------
 
-    def _grant(self, uri: QueuedUri, host: ActiveHost, worker: str, now: float) -> Grant:
+    def _grant_page(self, uri: QueuedUri, host: ActiveHost, worker: str, cleared: Cleared,
+                    now: float) -> Grant | bool:
+        """Lease a page, unless the address that its host turns out to be at has to rest."""
+        if cleared.address and not self._hosts.is_at(host, cleared.address, now):
+            host.offer(uri)
+            self._hosts.offer(host)
+            return False
         lease = self._leases.grant(uri, host, worker, now)
         host.home = worker
         host.leased += 1
-        host.fetching += 1
-        if self._politeness.delay:
-            host.row.next_at = max(host.row.next_at, now + self._politeness.delay)
+        self._politeness.begin(host, now, crawl_delay=cleared.crawl_delay)
         self._hosts.offer(host)
         return Grant(worker=worker, uri=CrawlUri(
             lease=lease.number, key=uri.key, url=uri.url, depth=uri.depth, attempt=uri.attempt, referrer=uri.referrer,
-            redirects=uri.redirects, is_seed=uri.is_seed, embeds=uri.embeds))
+            redirects=uri.redirects, is_seed=uri.is_seed, address=cleared.address, validators=uri.validators,
+            embeds=uri.embeds, is_permitted=self._scope.is_permitted(uri.url)))
 
-    def _connection_freed(self, lease: Lease, elapsed: float, trouble: ErrorKind | None, retry_after: float,
-                          now: float) -> None:
+    def _refuse(self, uri: QueuedUri, host: ActiveHost, state: UriState, reason: str) -> bool:
+        self._uris.refuse(uri, state, reason)
+        self._hosts.retire_if_empty(host.row)
+        self._hosts.offer(host)
+        return True
+
+    def _run_errand(self, errand: Errand, host: ActiveHost, worker: str, now: float) -> Grant | bool:
+        """Lease an errand, or what must be known before it can be run."""
+        ready = self._errands.prepare(errand, host, now)
+        if ready is None:
+            return False
+        key = self._identity.errand_key(host.row.key, f"{ready.purpose.name} {ready.origin} {ready.hops}")
+        lease = self._leases.grant_errand(ready, QueuedUri(key=key, place=b"", url=ready.url), host, worker, now)
+        host.home = worker
+        host.leased += 1
+        if ready.purpose is Purpose.ROBOTS:
+            self._politeness.begin(host, now, crawl_delay=host.row.crawl_delay)
+        else:
+            lease.is_fetched = True  # a look-up takes no connection of the host
+        self.counts[f"errands/{ready.purpose.name.lower()}"] += 1
+        self._hosts.offer(host)
+        return Grant(worker=worker, uri=CrawlUri(
+            lease=lease.number, key=key, url=ready.url, purpose=ready.purpose, address=ready.address,
+            is_permitted=self._scope.is_permitted(ready.url)))
+
+    # -- connections -----------------------------------------------------------------------------------------------
+
+    def _connection_freed(self, lease: Lease, fetch: Fetch, now: float) -> None:
         """Politeness: the host's next turn counts from now."""
         lease.is_fetched = True
-        lease.host.fetching -= 1
-        self._rest_after(lease.host.row, elapsed, trouble, retry_after, now)
-        self._hosts.offer(lease.host)
+        host = lease.host
+        self._politeness.end(host, fetch, now)
+        if fetch.trouble in NOT_THERE and lease.uri.url:
+            self._origins.forget_address(origin_of(lease.uri.url))
+        if host.row.given_up_until > now and fetch.trouble is not None:
+            self._errands.fail_all(host, Failure(kind=fetch.trouble), now)
+        self._hosts.offer(host)
 
-    def _rest_after(self, row: HostRow, elapsed: float, trouble: ErrorKind | None, retry_after: float,
-                    now: float) -> None:
-        """How long a host rests after a fetch that took *elapsed* seconds, and maybe met with trouble."""
-        if trouble is not None:
-            row.errors += 1
-            row.last_error = trouble.value
-            rest = policy.host_backoff(row.errors, retry_after, self._politeness)
-        else:
-            row.errors = 0
-            rest = 0.0
-        row.next_at = max(row.next_at, now + max(rest, policy.politeness_delay(elapsed, self._politeness)))
+    def _end_unseen(self, host: ActiveHost) -> None:
+        """A connection is free, and nobody knows how its fetch ended: the host's delay begins now."""
+        host.disconnect()
+        self._politeness.free(host, self._clock.now())
+        self._rest(host.row)
+        self._hosts.offer(host)
 
     def _end_silence(self, hosts: Iterable[ActiveHost]) -> None:
         """Stage that connections of silent workers are free: the hosts' delays begin now."""
         for host in hosts:
-            host.fetching -= 1
-            self._rest(host.row, 0.0)
+            self._end_unseen(host)
             self._hosts.retire_if_empty(host.row)
-            self._hosts.offer(host)
 
-    def _rest(self, row: HostRow, elapsed: float) -> None:
-        """Stage that a host rests for a delay from now on, after a fetch that took *elapsed* seconds."""
-        row.next_at = max(row.next_at, self._clock.now() + policy.politeness_delay(elapsed, self._politeness))
+    def _rest(self, row: HostRow) -> None:
+        """Stage that a host rests for a delay from now on."""
+        self._politeness.rest(row)
         self._ledger.touch(row)
 
     def _page_allowance(self) -> int:
         """Leases that ``limits.pages`` still allows."""
         if self._limits.pages is None:
             return _UNLIMITED
-        return self._limits.pages - self.books.done - self.books.failed - len(self._leases)
+        return self._limits.pages - self.books.done - self.books.failed - self._leases.pages
 
     # -- settling ------------------------------------------------------------------------------------------------
 
@@ -509,11 +631,15 @@ class Frontier:
             self._settle_late(worker, outcome, now)
             return
         if not lease.is_fetched:
-            self._connection_freed(lease, outcome.elapsed, policy.host_trouble(outcome), outcome.retry_after, now)
+            self._connection_freed(lease, _fetch_of(outcome, lease.since), now)
         lease.host.leased -= 1
         self._ledger.touch(lease.host.row)
         self._leases.end(lease)
-        if lease.is_superseded:
+        if lease.errand is not None:
+            self._errands.settle(lease.errand, lease.host, outcome, now)
+        elif lease.is_foreign:
+            pass  # what an earlier master asked
+        elif lease.is_superseded:
             self._settle_stale(lease.uri, outcome)
         elif lease.is_second:
             self._settle_late(worker, outcome, now, is_known=True)
@@ -546,13 +672,8 @@ class Frontier:
             host.withdraw(uri.place)
         host_row = self._settled(uri, worker, outcome, now)
         if not is_known:  # it was fetched under a lease that nobody knows any more: the host has not rested for it
-            self._rest_after(host_row, outcome.elapsed, policy.host_trouble(outcome), outcome.retry_after, now)
+            self._politeness.rest_after(host_row, _fetch_of(outcome, 0.0), now)
         self._hosts.retire_if_empty(host_row)
-
-    def _is_sound(self, link: Link) -> bool:
-        """True for a link that can be a URI of this project: what a peer sends may be anything."""
-        return (len(link.key) == KEY_BYTES and link.key.startswith(self._ledger.prefix) and len(link.url) <= MAX_URL
-                and link.url.startswith(_SCHEMES))
 
     def _own(self, key: bytes) -> UriRow | None:
         """The row of a URI that a worker names, if it is one of this project: its books are the ones kept here."""
@@ -565,7 +686,7 @@ class Frontier:
         """
         self.counts["outcomes_stale"] += 1
         self.counts["fetched_twice"] += 1
-        self._add_links(parent, outcome.links)
+        self._links.add(parent, outcome.links, outcome.hints)
 
     def _settled(self, uri: QueuedUri, worker: str, outcome: Outcome, now: float) -> HostRow:
         """Stage the state that an outcome calls for, and its links; returns the row of the URI's host."""
@@ -573,54 +694,12 @@ class Frontier:
             self._fetched_before.discard(uri.key)
             self.counts["fetched_twice"] += 1
         row = self._uris.settle(uri, worker, outcome, now)
-        for rule, count in outcome.left_out.items():
-            self._count_left_out(rule, count)
-        is_page = outcome.failure is None and 200 <= outcome.status < 300
-        if is_page and not self._host_limits.note_page(row, is_repeat=outcome.is_repeat):
-            self._count_left_out("repeats", len(outcome.links))
-        else:
-            self._add_links(uri, outcome.links)
+        self._links.take(uri, row, outcome)
         return row
 
-    def _add_links(self, parent: QueuedUri, links: Sequence[Link]) -> None:
-        if not links:
-            return
-        self._ledger.hosts({link.key[:HOST_BYTES] for link in links})  # reads ahead
-        for link in links:
-            if not self._is_sound(link):
-                self.counts["garbage"] += 1
-                continue
-            is_redirect = link.kind is LinkKind.REDIRECT
-            depth = parent.depth if is_redirect else parent.depth + 1
-            if is_redirect and parent.is_seed:
-                self._scope.widen(link.url)  # where a seed leads is what its owner meant
-            elif self._ledger.uri(link.key) is None and (rule := self._refusal(parent, link, depth)):
-                self.counts["links_out_of_scope"] += 1
-                self._count_left_out(rule, 1)
-                continue
-            embeds = embeds_after(link.kind, parent.embeds)
-            if is_redirect:
-                self._uris.add(link.key, link.url, depth=depth, is_seed=parent.is_seed, referrer=parent.referrer,
-                               redirects=(*parent.redirects, parent.url), embeds=embeds)
-            else:
-                self._uris.add(link.key, link.url, depth=depth, referrer=parent.url, embeds=embeds)
-
-    def _refusal(self, parent: QueuedUri, link: Link, depth: int) -> str:
-        """The rule, or the limit of its host, that keeps a link to a new URI out; empty when none does."""
-        verdict = self._scope.judge(link.url, depth, embeds_after(link.kind, parent.embeds))
-        if not verdict.accepted:
-            return verdict.rule
-        return self._host_limits.take_in(self._ledger.host(link.key[:HOST_BYTES]), link.url)
-
-    def _count_left_out(self, rule: str, count: int) -> None:
-        """Count links by the rule that keeps them out; of rules there are so many names at the most."""
-        name = f"left_out/{rule}"
-        if name not in self.counts:
-            if self._left_out_names >= _LEFT_OUT_NAMES:
-                name = "left_out/others"
-            else:
-                self._left_out_names += 1
-        self.counts[name] += count
+def _fetch_of(outcome: Outcome, began_at: float) -> Fetch:
+    return Fetch(elapsed=outcome.elapsed, trouble=policy.host_trouble(outcome), retry_after=outcome.retry_after,
+                 status=outcome.status, began_at=began_at)
 
 
 def _settled_parent(outcome: Outcome, row: UriRow) -> QueuedUri:

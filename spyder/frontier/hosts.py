@@ -3,12 +3,86 @@
 from __future__ import annotations
 
 import heapq
+import ipaddress
+import math
+from collections import deque
 from collections.abc import Callable, Iterator
 
 from spyder.model.records import HostRow, QueuedUri
+from spyder.model.states import Purpose
 
 #: Reads the rows of a queue after a place: the store's ``queue``.
 PageIn = Callable[[bytes, bytes, int], list[QueuedUri]]
+
+#: Addresses without a host that are remembered before those that have rested are forgotten.
+_ADDRESSES = 4096
+#: Bits of an IPv6 address that one server has: the rest it chooses as it likes (RFC 4291, section 2.5.4).
+_IPV6_PREFIX = 64
+
+
+class Address:
+    """An IP address: what all hosts on it share. A host whose address nobody knows has one of its own."""
+
+    __slots__ = ("_order", "at", "fetching", "limit", "next_at")
+
+    def __init__(self, *, limit: float = math.inf, next_at: float = 0.0) -> None:
+        self.limit = limit  #: connections at the same time
+        self.fetching = 0  #: connections in use
+        self.next_at = next_at  #: wall time before which no fetch begins there
+        self.at = math.inf  #: for when it stands in the order of service; infinity: it does not
+        self._order: list[tuple[float, int, ActiveHost]] = []
+
+    def add(self, host: ActiveHost, turn: int) -> None:
+        """Take *host* into its order of service."""
+        heapq.heappush(self._order, (host.row.next_at, turn, host))
+
+    def due(self) -> float | None:
+        """When its first host may be served (wall time); None when there is none, or all connections are in use."""
+        if self.fetching >= self.limit:
+            return None
+        while self._order:
+            at, turn, host = self._order[0]
+            if host.address is not self or not host.is_offered or host.is_removed:
+                heapq.heappop(self._order)
+            elif host.row.next_at > at:
+                heapq.heapreplace(self._order, (host.row.next_at, turn, host))
+            else:
+                return max(at, self.next_at)
+        return None
+
+    def pop(self) -> ActiveHost:
+        """Its first host, after :meth:`due`."""
+        return heapq.heappop(self._order)[2]
+
+    @property
+    def waiting(self) -> int:
+        """Hosts in its order of service."""
+        return len(self._order)
+
+
+def address_group(ip: str) -> str:
+    """What counts as one address: an IPv4 address, or a network of IPv6 addresses that belongs to one server."""
+    try:
+        address = ipaddress.ip_address(ip)
+    except ValueError:
+        return ip
+    if address.version == 4:
+        return ip
+    return str(ipaddress.ip_network((int(address), _IPV6_PREFIX), strict=False))
+
+
+class Errand:
+    """What must be known of an origin before anything of it may be fetched: its address, or its robots.txt."""
+
+    __slots__ = ("address", "asks", "hops", "origin", "purpose", "url")
+
+    def __init__(self, purpose: Purpose, origin: str, url: str, *, asks: ActiveHost, hops: int = 0) -> None:
+        self.purpose = purpose
+        self.origin = origin  #: that it is about
+        self.url = url  #: that is asked for: elsewhere, after redirects
+        self.asks = asks  #: the host that waits for the answer
+        self.hops = hops  #: redirects so far
+        self.address = ""  #: to connect to; empty while nobody knows, and for look-ups
 
 
 class ActiveHost:
@@ -18,10 +92,17 @@ class ActiveHost:
     only in the store, and ``has_more`` says that there may be some.
     """
 
-    __slots__ = ("_heap", "_page", "fetching", "has_more", "home", "is_offered", "leased", "loaded_to", "row")
+    __slots__ = ("_heap", "_page", "address", "awaits", "errands", "fetching", "has_more", "home", "is_asking",
+                 "is_offered", "is_removed", "leased", "loaded_to", "row", "trouble_at")
 
     def __init__(self, row: HostRow, *, page: int, has_more: bool) -> None:
         self.row = row
+        self.address = Address()  #: where it is
+        self.awaits = 0  #: robots.txt that it waits for, before any of its URIs may be leased
+        self.is_asking = False  #: its address is being looked up: nothing else may be done meanwhile
+        self.errands: deque[Errand] = deque()  #: to be run here before anything else
+        self.trouble_at = 0.0  #: wall time of its last trouble: what had begun before is the same trouble
+        self.is_removed = False  #: active no longer
         self.leased = 0  #: leases not yet ended
         self.fetching = 0  #: connections in use: by leases, and maybe by workers that fell silent
         self.home: str | None = None  #: worker that had it last
@@ -33,8 +114,31 @@ class ActiveHost:
 
     @property
     def has_work(self) -> bool:
-        """True when a URI of it could be leased, as far as memory knows."""
-        return bool(self._heap) or self.has_more
+        """True when something of it could be leased, as far as memory knows."""
+        if self.is_asking:
+            return False
+        return bool(self.errands) or (not self.awaits and (bool(self._heap) or self.has_more))
+
+    @property
+    def is_needed(self) -> bool:
+        """True while somebody works for it, or it works for somebody: it can't leave memory then."""
+        return bool(self.leased or self.fetching or self.awaits or self.errands or self.is_asking)
+
+    def connect(self) -> None:
+        """A connection to it is in use."""
+        self.fetching += 1
+        self.address.fetching += 1
+
+    def disconnect(self) -> None:
+        """A connection to it is free again."""
+        self.fetching -= 1
+        self.address.fetching -= 1
+
+    def move(self, address: Address) -> None:
+        """It is at *address* from now on, with its connections."""
+        self.address.fetching -= self.fetching
+        address.fetching += self.fetching
+        self.address = address
 
     def offer(self, uri: QueuedUri) -> None:
         """Take note of a row that was added to the queue, or came back to it."""
@@ -87,11 +191,19 @@ class ActiveHost:
 
 
 class HostTable:
-    """The active hosts and the order of service: by the time from which each may be served, then by turn."""
+    """The active hosts and the order of service: by the time from which each may be served, then by turn.
 
-    def __init__(self) -> None:
+    Two levels: addresses in order, and at each address its hosts in order. So an address with many hosts costs no more
+    than one with a single host, however many of its hosts could be served if it were not for the others.
+    """
+
+    def __init__(self, *, per_ip: int, rest_until: float = 0.0) -> None:
+        """No address is served before *rest_until*: what was fetched there before is not known."""
+        self._per_ip = per_ip
+        self._rest_until = rest_until
         self._active: dict[bytes, ActiveHost] = {}
-        self._order: list[tuple[float, int, ActiveHost]] = []
+        self._addresses: dict[str, Address] = {}
+        self._order: list[tuple[float, int, Address]] = []
         self._turn = 0
 
     def __len__(self) -> int:
@@ -109,28 +221,62 @@ class HostTable:
     def add(self, host: ActiveHost) -> None:
         """Make a host active."""
         self._active[host.row.key] = host
+        if host.row.address:
+            host.move(self.address(host.row.address))
 
     def remove(self, host: ActiveHost) -> None:
         """Make a host inactive; what stands of it in the order of service is skipped."""
         self._active.pop(host.row.key, None)
+        host.is_removed = True
         host.is_offered = True  # never offered again
+
+    def address(self, ip: str) -> Address:
+        """The address *ip*, or the network that counts as one."""
+        group = address_group(ip)
+        found = self._addresses.get(group)
+        if found is None:
+            if len(self._addresses) > _ADDRESSES + 2 * len(self._active):
+                self._forget_addresses()
+            found = self._addresses[group] = Address(limit=self._per_ip, next_at=self._rest_until)
+        return found
+
+    def _forget_addresses(self) -> None:
+        used = {id(host.address) for host in self}
+        latest = max((host.row.next_at for host in self), default=0.0)
+        self._addresses = {group: address for group, address in self._addresses.items()
+                           if id(address) in used or address.fetching or address.next_at > latest}
 
     def serve(self, host: ActiveHost) -> None:
         """Put a host into the order of service, unless it stands there."""
         if not host.is_offered:
             host.is_offered = True
             self._turn += 1
-            heapq.heappush(self._order, (host.row.next_at, self._turn, host))
+            host.address.add(host, self._turn)
+            self.wake(host.address)
+
+    def wake(self, address: Address) -> None:
+        """Put an address into the order of service, or forward, when one of its hosts can be served earlier."""
+        at = address.due()
+        if at is not None and at < address.at:
+            address.at = at
+            self._turn += 1
+            heapq.heappush(self._order, (at, self._turn, address))
 
     def next_at(self) -> float | None:
         """When the first host in order may be served (wall time), or None when there is none."""
         while self._order:
-            at, _, host = self._order[0]
-            if self._active.get(host.row.key) is not host:
+            at, _, address = self._order[0]
+            if address.at != at:  # it was moved forward
                 heapq.heappop(self._order)
-            elif host.row.next_at > at:
+                continue
+            due = address.due()
+            if due is None:
+                address.at = math.inf
+                heapq.heappop(self._order)
+            elif due > at:
+                address.at = due
                 self._turn += 1
-                heapq.heapreplace(self._order, (host.row.next_at, self._turn, host))
+                heapq.heapreplace(self._order, (due, self._turn, address))
             else:
                 return at
         return None
@@ -140,6 +286,9 @@ class HostTable:
         at = self.next_at()
         if at is None or at > now:
             return None
-        host = heapq.heappop(self._order)[2]
+        address = heapq.heappop(self._order)[2]
+        address.at = math.inf
+        host = address.pop()
         host.is_offered = False
+        self.wake(address)
         return host

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from spyder.frontier.hosts import ActiveHost
+from spyder.frontier.hosts import ActiveHost, Errand
 from spyder.model.records import QueuedUri
 
 #: A lease's number is the master's epoch shifted by this, and a count: unique for ever.
@@ -14,7 +14,8 @@ EPOCH_SHIFT = 40
 class Lease:
     """One URI in the hands of one worker."""
 
-    __slots__ = ("host", "is_fetched", "is_second", "is_superseded", "number", "since", "uri", "worker")
+    __slots__ = ("errand", "host", "is_fetched", "is_foreign", "is_second", "is_superseded", "number", "since", "uri",
+                 "worker")
 
     def __init__(self, number: int, uri: QueuedUri, host: ActiveHost, worker: str, since: float) -> None:
         self.number = number
@@ -25,11 +26,13 @@ class Lease:
         self.is_fetched = False  #: its connection is free again
         self.is_superseded = False  #: somebody else's late outcome settled the URI
         self.is_second = False  #: another worker has got the URI meanwhile: whose outcome comes first counts
+        self.errand: Errand | None = None  #: what it is for, when it is for no URI of the crawl
+        self.is_foreign = False  #: an errand of an earlier master: only its connection counts
 
     @property
     def is_first(self) -> bool:
-        """True when the URI goes back to its queue with this lease."""
-        return not (self.is_superseded or self.is_second)
+        """True when a URI goes back to its queue with this lease."""
+        return not (self.is_superseded or self.is_second or self.is_foreign or self.errand is not None)
 
 
 class LeaseTable:
@@ -40,10 +43,16 @@ class LeaseTable:
         self._leases: dict[int, Lease] = {}
         self._by_key: dict[bytes, Lease] = {}
         self._by_worker: dict[str, dict[int, Lease]] = {}
+        self._pages = 0
 
     def __len__(self) -> int:
-        """URIs that are leased."""
+        """URIs that are leased, errands among them."""
         return len(self._by_key)
+
+    @property
+    def pages(self) -> int:
+        """Leases of pages: errands left out, and each page counted once for each worker that has it."""
+        return self._pages
 
     def __contains__(self, key: bytes) -> bool:
         """True when the URI *key* is leased."""
@@ -56,13 +65,24 @@ class LeaseTable:
         lease = self._by_key[uri.key] = self._book(number, uri, host, worker, now)
         return lease
 
-    def adopt(self, number: int, uri: QueuedUri, host: ActiveHost, worker: str, now: float) -> Lease:
+    def grant_errand(self, errand: Errand, uri: QueuedUri, host: ActiveHost, worker: str, now: float) -> Lease:
+        """A new lease for *errand*; *uri* says what is asked for."""
+        lease = self.grant(uri, host, worker, now)
+        lease.errand = errand
+        self._pages -= 1
+        return lease
+
+    def adopt(self, number: int, uri: QueuedUri, host: ActiveHost, worker: str, now: float, *,
+              is_foreign: bool = False) -> Lease:
         """A lease of an earlier welcome, or of an earlier master, that *worker* still works on.
 
         When another worker has got the URI meanwhile, both fetch it; this one takes a slot and a connection, too.
         """
         lease = self._book(number, uri, host, worker, now)
-        if uri.key in self._by_key:
+        if is_foreign:
+            lease.is_foreign = True
+            self._pages -= 1
+        elif uri.key in self._by_key:
             lease.is_second = True
         else:
             self._by_key[uri.key] = lease
@@ -73,6 +93,7 @@ class LeaseTable:
         return number >= self._next
 
     def _book(self, number: int, uri: QueuedUri, host: ActiveHost, worker: str, now: float) -> Lease:
+        self._pages += 1
         lease = self._leases[number] = Lease(number, uri, host, worker, now)
         held = self._by_worker.get(worker)
         if held is None:
@@ -91,6 +112,7 @@ class LeaseTable:
     def end(self, lease: Lease) -> None:
         """Forget a lease: its outcome is settled, or it goes back."""
         del self._leases[lease.number]
+        self._uncount(lease)
         self._by_worker[lease.worker].pop(lease.number, None)
         if self._by_key.get(lease.uri.key) is lease:
             del self._by_key[lease.uri.key]
@@ -114,9 +136,14 @@ class LeaseTable:
         leases = list(self._by_worker.pop(worker, {}).values())
         for lease in leases:
             del self._leases[lease.number]
+            self._uncount(lease)
             if self._by_key.get(lease.uri.key) is lease:
                 del self._by_key[lease.uri.key]
         return leases
+
+    def _uncount(self, lease: Lease) -> None:
+        if lease.errand is None and not lease.is_foreign:
+            self._pages -= 1
 
     def __iter__(self) -> Iterator[Lease]:
         """All leases that stand."""

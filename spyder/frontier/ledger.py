@@ -76,6 +76,12 @@ class Ledger:
         """A small value of the project."""
         return self.store.meta(f"{name}/{self.project}")
 
+    def read_project_meta(self, name: str) -> bytes | None:
+        """A small value of the project, as it is staged or stored."""
+        full = f"{name}/{self.project}"
+        staged = self.changes.meta.get(full)
+        return staged if staged is not None else self.store.meta(full)
+
     def stage_project_meta(self, name: str, value: bytes) -> None:
         """Stage a small value of the project."""
         self.changes.meta[f"{name}/{self.project}"] = value

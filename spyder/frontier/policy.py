@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from spyder.model.records import Outcome
@@ -26,6 +28,8 @@ def decide(outcome: Outcome, *, attempt: int, retry: RetrySection) -> Decision:
     failure = outcome.failure
     if failure is None:
         return Decision(state=UriState.DONE)
+    if failure.kind.is_exclusion:
+        return Decision(state=UriState.EXCLUDED, reason=failure.kind.value)
     if attempt < retry.retries(failure.kind):
         return Decision(state=UriState.SCHEDULED, reason=failure.kind.value,
                         retry_in=retry_delay(failure.kind, attempt, outcome.retry_after, retry))
@@ -43,11 +47,53 @@ def politeness_delay(elapsed: float, politeness: PolitenessSection) -> float:
     return max(politeness.delay, min(politeness.delay_factor * elapsed, politeness.max_delay))
 
 
+class Parking(msgspec.Struct, frozen=True, kw_only=True):
+    """What follows when nothing answers at a host."""
+
+    rest: float  #: seconds until the next look
+    is_given_up: bool = False  #: its URIs fail unfetched from now on
+
+
+def parking(unanswered: int, politeness: PolitenessSection) -> Parking | None:
+    """How a host is parked after *unanswered* failed connections in a row; None while they are too few for that.
+
+    The looks at a parked host come ``park_delay * park_factor ** n`` seconds apart; after ``park_looks`` in vain it is
+    given up.
+    """
+    looks = unanswered - politeness.park_after
+    if looks < 0:
+        return None
+    if politeness.park_looks is not None and looks >= politeness.park_looks:
+        return Parking(rest=0.0, is_given_up=True)
+    rest = politeness.park_delay * politeness.park_factor ** min(looks, 30)
+    return Parking(rest=min(rest, politeness.max_park_delay))
+
+
+def slowdown(seconds: float, status: int, politeness: PolitenessSection) -> float:
+    """Seconds that are added to a host's delay after an answer with *status*, when *seconds* were before.
+
+    A 429 or 503 doubles them, a good answer takes a fifth off.
+    """
+    if status in _SLOW_DOWN:
+        return min(max(2 * seconds, politeness.slowdown), politeness.max_slowdown)
+    if not seconds or not 200 <= status < 400:
+        return seconds
+    return seconds * 0.8 if seconds > _NO_SLOWDOWN else 0.0
+
+
 def host_backoff(errors: int, retry_after: float, politeness: PolitenessSection) -> float:
     """Seconds that a host rests after its *errors*-th trouble in a row; a server's own wish comes first."""
     growth = min(errors - 1, 30)
     rest = min(politeness.backoff * 2.0 ** growth, politeness.max_backoff)
     return max(rest, min(retry_after, politeness.max_retry_after))
+
+
+#: Statuses by which a server says that it is too much (RFC 6585, section 4; RFC 9110, section 15.6.4).
+_SLOW_DOWN: Final = frozenset({429, 503})
+#: Seconds below which a slowdown is none.
+_NO_SLOWDOWN: Final = 0.05
+#: Trouble of a connection: nothing answered. Any status shows that the host is there.
+UNANSWERED: Final = frozenset({ErrorKind.DNS, ErrorKind.CONNECT, ErrorKind.TLS, ErrorKind.TIMEOUT, ErrorKind.RESET})
 
 
 def host_trouble(outcome: Outcome) -> ErrorKind | None:

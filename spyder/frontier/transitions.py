@@ -15,8 +15,12 @@ from spyder.frontier.schedule import Schedule
 from spyder.model.clock import Clock
 from spyder.model.records import Books, HostRow, Outcome, QueuedUri, UriRow
 from spyder.model.states import ErrorKind, UriState
-from spyder.model.url import HOST_BYTES, UriIdentity
+from spyder.model.url import HOST_BYTES, UriIdentity, literal_address, origin_of
 from spyder.settings import RetrySection
+
+#: Characters of a reason that are kept.
+_REASON = 500
+_NOT_MODIFIED = 304
 
 
 class Transitions:
@@ -46,18 +50,20 @@ class Transitions:
         self._ledger.stage_project_meta("order", str(self._order).encode())
 
     def add(self, key: bytes, href: str, *, depth: int, is_seed: bool = False, referrer: str = "",
-            redirects: tuple[str, ...] = (), embeds: int = 0) -> bool:
-        """Stage a URI, unless it is known; True when it is new."""
+            redirects: tuple[str, ...] = (), embeds: int = 0, hint: int = 0) -> bool:
+        """Stage a URI, unless it is known; True when it is new. *hint* is added to its priority."""
         row = self._ledger.uri(key)
         if row is not None:
             if (depth < row.depth or is_seed) and row.state is UriState.QUEUED:
                 self._lift(key, row, depth, referrer, is_seed=is_seed)
             return False
         priority = self._prioritize(href, depth=depth, is_seed=is_seed)
-        self._enqueue(QueuedUri(key=key, place=b"", url=href, depth=depth, priority=priority, referrer=referrer,
-                                redirects=redirects, is_seed=is_seed, embeds=embeds))
-        self._ledger.hosts((key[:HOST_BYTES],))[0].known += 1  # staged with the queue's row
+        if hint:
+            priority = min(max(priority + hint, -128), 127)
+        uri = self._enqueue(QueuedUri(key=key, place=b"", url=href, depth=depth, priority=priority, referrer=referrer,
+                                      redirects=redirects, is_seed=is_seed, embeds=embeds))
         self.books.discovered += 1
+        self.host_row(uri).known += 1
         return True
 
     def enqueue_due(self, now: float) -> None:
@@ -78,7 +84,7 @@ class Transitions:
         place = (127 - uri.priority).to_bytes(1, "big") + self._order.to_bytes(7, "big")
         uri = QueuedUri(key=uri.key, place=place, url=uri.url, depth=uri.depth, priority=uri.priority,
                         attempt=uri.attempt, referrer=uri.referrer, redirects=uri.redirects, is_seed=uri.is_seed,
-                        strikes=uri.strikes, embeds=uri.embeds)
+                        strikes=uri.strikes, embeds=uri.embeds, validators=uri.validators)
         self._ledger.enqueue(uri)
         row = self.host_row(uri)
         row.queued += 1
@@ -114,21 +120,47 @@ class Transitions:
                     at=now, worker=worker, reason=decision.reason, status=outcome.status))
                 self.books.scheduled += 1
                 self.counts["retries"] += 1
-            case UriState.DONE:
-                row.settled += 1
-                self.books.done += 1
             case _:
-                row.settled += 1
-                row.failed += 1
-                self.books.failed += 1
+                self._count_settled(row, decision.state)
         if decision.state.is_settled:
+            reason = decision.reason
+            if decision.state is UriState.EXCLUDED and outcome.failure is not None and outcome.failure.detail:
+                reason = f"{reason}: {outcome.failure.detail[:_REASON]}"
             self._ledger.changes.uris[uri.key] = UriRow(
-                state=decision.state, depth=uri.depth, url=uri.url, status=outcome.status, reason=decision.reason,
-                attempt=uri.attempt, settled_at=now, referrer=uri.referrer, worker=worker, strikes=uri.strikes)
+                state=decision.state, depth=uri.depth, url=uri.url, status=outcome.status, reason=reason,
+                attempt=uri.attempt, settled_at=now, referrer=uri.referrer, worker=worker, strikes=uri.strikes,
+                validators=outcome.validators or (uri.validators if outcome.status == _NOT_MODIFIED else ""))
         if self._hosts.get(row.key) is not None:  # trouble takes more from its budget than a page
             row.spent += 1 if policy.host_trouble(outcome) is None else self._error_cost
         self._ledger.touch(row)
         return row
+
+    def refuse(self, uri: QueuedUri, state: UriState, reason: str) -> HostRow:
+        """Settle a queued URI unfetched, as excluded or failed for *reason*; returns the row of its host."""
+        row = self.host_row(uri)
+        self._ledger.dequeue(uri)
+        row.queued -= 1
+        self.books.queued -= 1
+        self._count_settled(row, state)
+        self._ledger.changes.uris[uri.key] = UriRow(
+            state=state, depth=uri.depth, url=uri.url, reason=reason[:_REASON], attempt=uri.attempt,
+            settled_at=self._clock.now(), referrer=uri.referrer, strikes=uri.strikes)
+        self._ledger.touch(row)
+        self.counts[f"refused/{reason.partition(':')[0]}"] += 1
+        return row
+
+    def _count_settled(self, row: HostRow, state: UriState) -> None:
+        row.settled += 1
+        match state:
+            case UriState.DONE:
+                self.books.done += 1
+            case UriState.EXCLUDED:
+                self.books.excluded += 1
+            case UriState.QUARANTINED:
+                self.books.quarantined += 1
+            case _:
+                row.failed += 1
+                self.books.failed += 1
 
     def _count(self, outcome: Outcome) -> None:
         self.counts["fetches"] += 1
@@ -146,9 +178,8 @@ class Transitions:
         uri = msgspec.structs.replace(uri, strikes=uri.strikes + 1)
         self.counts["strikes"] += 1
         if uri.strikes >= self._retry.quarantine_after:
-            host.settled += 1
+            self._count_settled(host, UriState.QUARANTINED)
             self._ledger.touch(host)
-            self.books.quarantined += 1
             self._ledger.changes.uris[uri.key] = UriRow(
                 state=UriState.QUARANTINED, depth=uri.depth, url=uri.url, reason=reason, attempt=uri.attempt,
                 settled_at=now, referrer=uri.referrer, worker=worker, strikes=uri.strikes)
@@ -168,7 +199,8 @@ class Transitions:
             return False
         is_seed = row.depth == 0  # a seed, or what one redirected to: nothing else is there without a link
         uri = QueuedUri(key=key, place=b"", url=row.url, depth=row.depth, referrer=row.referrer, is_seed=is_seed,
-                        priority=self._prioritize(row.url, depth=row.depth, is_seed=is_seed))
+                        priority=self._prioritize(row.url, depth=row.depth, is_seed=is_seed),
+                        validators=row.validators)
         host = self.host_row(uri)
         host.settled -= 1
         match row.state:
@@ -205,4 +237,7 @@ class Transitions:
         """The row of a URI's host, a new one if need be."""
         key = uri.key[:HOST_BYTES]
         row = self._ledger.host(key)
-        return row if row is not None else self._ledger.new_host(key, self._identity.queue_of(uri.url))
+        if row is None:
+            row = self._ledger.new_host(key, self._identity.queue_of(uri.url))
+            row.address = literal_address(origin_of(uri.url))
+        return row

@@ -24,3 +24,19 @@ def registered_domain(host: str) -> str:
     if name.startswith("[") or name.replace(".", "").isdigit():
         return name
     return _suffixes().privatesuffix(name) or name
+
+
+@lru_cache(maxsize=1)
+def _all_suffixes() -> Any:
+    from publicsuffixlist import PublicSuffixList
+
+    return PublicSuffixList()
+
+
+@lru_cache(maxsize=8192)
+def is_public_suffix(name: str) -> bool:
+    """True when unrelated people register names below *name*: ``co.uk``, ``github.io``, and every single label.
+
+    Here the whole list counts, as it does for browsers: its use is to keep cookies apart.
+    """
+    return "." not in name or bool(_all_suffixes().publicsuffix(name) == name)

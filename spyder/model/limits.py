@@ -14,6 +14,7 @@ MAX_RULES = 50_000  #: lines of a robots.txt that count for us
 MAX_SCOPE_RULES = 1000  #: named rules of a scope
 MAX_RULES_TEXT = 4_194_304  #: characters of edited rules of a scope
 MAX_SITEMAPS = 1000  #: sitemaps that a robots.txt names
+MAX_CUTS = 16  #: settings whose limit cut something off one page
 MAX_VALIDATORS = 1024  #: characters of an ETag and a date
 MIN_MESSAGE = 2 * MAX_LINK_BYTES  #: bytes that a message must be allowed to have, so that every outcome fits into one
 MAX_LEASES = 65_536  #: leases of one worker, and so outcomes, notices and held leases in one message

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from spyder.model.limits import (
+    MAX_CUTS,
     MAX_LINKS,
     MAX_REDIRECTS,
     MAX_RULES,
@@ -92,12 +93,37 @@ class HostRow(OwnedRecord, kw_only=True):
     last_error: str = ""  #: kind of the last host trouble
     spent: int = 0  #: of the budget of its activation
     address: str = ""  #: IP address of its name, empty while it is not known or not needed
-    address_until: float = 0.0  #: wall time until which the address holds
+    unanswered: int = 0  #: failed connections in a row
     crawl_delay: float = 0.0  #: seconds that its robots.txt asks for between fetches
     slowdown: float = 0.0  #: seconds that are added to its delay, since it answered 429 or 503
     given_up_until: float = 0.0  #: wall time until which its URIs fail unfetched: nothing answers there
     known: int = 0  #: URIs ever added to it
     repeats: int = 0  #: pages in a row that were near-duplicates of others of the host
+
+
+class RobotsRules(Record, frozen=True, kw_only=True):
+    """What a robots.txt says to us: of all groups only the one that is ours (RFC 9309, section 2.2)."""
+
+    #: Paths that are allowed and disallowed, with ``*`` and ``$``, percent-encoded alike.
+    allow: Annotated[tuple[UrlText, ...], Meta(max_length=MAX_RULES)] = ()
+    disallow: Annotated[tuple[UrlText, ...], Meta(max_length=MAX_RULES)] = ()
+    crawl_delay: Seconds = 0.0  #: seconds between fetches, of Crawl-delay and Request-rate the longer; 0 when neither
+    sitemaps: Annotated[tuple[UrlText, ...], Meta(max_length=MAX_SITEMAPS)] = ()
+
+
+class OriginRow(OwnedRecord, kw_only=True):
+    """What must be known of an origin (scheme, host, port) before its pages are fetched. Its owner is the frontier."""
+
+    address: str = ""  #: IP address of its host's name
+    address_until: float = 0.0  #: wall time until which that, or the refusal, holds
+    refused: str = ""  #: why nothing may be connected to there, in words
+    rules: RobotsRules | None = None  #: of the last robots.txt that could be had; None with a verdict: all is allowed
+    verdict: str = ""  #: what its robots.txt says of all URLs: ``rules``, ``allow`` or ``refuse``; empty: not known yet
+    verdict_until: float = 0.0  #: wall time until which the verdict holds
+    agent: str = ""  #: product token that the rules were read for
+    attempts: int = 0  #: fetches of its robots.txt in a row that failed
+    retry_at: float = 0.0  #: wall time before which its robots.txt isn't asked for again
+    reason: str = ""  #: why its robots.txt can't be had
 
 
 class Books(OwnedRecord, kw_only=True):
@@ -161,17 +187,9 @@ class Page(Record, frozen=True, kw_only=True):
     wire_size: Natural = 0  #: bytes of the body as sent
     ip: Name = ""  #: the server's address
     http_version: Name = ""  #: "1.0", "1.1", "2" or "3"
-    address_ttl: Seconds = 0.0  #: of a look-up: seconds that the address in ``ip`` holds
-
-
-class RobotsRules(Record, frozen=True, kw_only=True):
-    """What a robots.txt says to us: of all groups only the one that is ours (RFC 9309, section 2.2)."""
-
-    #: Paths that are allowed and disallowed, with ``*`` and ``$``, percent-encoded alike.
-    allow: Annotated[tuple[UrlText, ...], Meta(max_length=MAX_RULES)] = ()
-    disallow: Annotated[tuple[UrlText, ...], Meta(max_length=MAX_RULES)] = ()
-    crawl_delay: Seconds = 0.0  #: seconds between fetches, of Crawl-delay and Request-rate the longer; 0 when neither
-    sitemaps: Annotated[tuple[UrlText, ...], Meta(max_length=MAX_SITEMAPS)] = ()
+    address_ttl: Seconds = 0.0  #: of a look-up: seconds that ``ip`` holds, or that there is none
+    #: Settings whose limit cut something off that is not an error.
+    limits: Annotated[tuple[Name, ...], Meta(max_length=MAX_CUTS)] = ()
 
 
 class Link(Record, frozen=True, kw_only=True):
@@ -230,6 +248,7 @@ class FetchNotice(Record, frozen=True, kw_only=True):
     elapsed: Seconds = 0.0
     trouble: ErrorKind | None = None  #: set when the host is in trouble
     retry_after: Seconds = 0.0
+    status: Natural = 0  #: HTTP status, 0 when there was no answer
 
 
 class PageRecord(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
@@ -260,4 +279,5 @@ class PageRecord(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     limits: tuple[str, ...] = ()  #: settings whose limit cut something off that is not an error, such as links
     marks: tuple[str, ...] = ()  #: what the page asks of its readers: ``noindex``, ``nofollow``, ``noarchive`` ...
     near_duplicate_of: str = ""  #: URL of a page of the same host with nearly the same text
+    media_type: str = ""  #: what the body is by its content, when the header says something else
     fingerprint: str = ""  #: of the text, 16 hexadecimal digits: near-duplicates differ in few bits

@@ -59,7 +59,7 @@ class ScopeJudge(Protocol):
 
 
 def embeds_after(kind: LinkKind, embeds: int) -> int:
-    """Transclusion hops of a link of *kind* on a page that *embeds* of them led to."""
-    if kind is LinkKind.EMBED:
+    """Transclusion hops of a link of *kind* on a page that *embeds* of them led to: sitemaps nest as embeds do."""
+    if kind is LinkKind.EMBED or kind is LinkKind.SITEMAP:
         return embeds + 1
     return embeds if kind is LinkKind.REDIRECT else 0

@@ -32,7 +32,7 @@ class ErrorKind(StrEnum):
     TRUNCATED = "truncated"  #: fewer bytes than announced
     PROTOCOL = "protocol"  #: no HTTP, or HTTP that can't be understood
     HTTP_429 = "http-429"  #: 429 Too Many Requests
-    HTTP_5XX = "http-5xx"  #: a server error
+    HTTP_5XX = "http-5xx"  #: the server is down or overloaded: 502, 503, 504, 52x ...
     HTTP_4XX = "http-4xx"  #: any other client error
     BODY_LIMIT = "body-limit"  #: wire or decoded body beyond its cap
     HEADER_LIMIT = "header-limit"  #: header bytes or lines beyond their cap
@@ -51,6 +51,9 @@ class ErrorKind(StrEnum):
     TRAP = "trap"  #: a rule against traps
     CONTENT_TYPE = "content-type"  #: the media type is not wanted
     LANGUAGE = "language"  #: the language is not wanted
+    HTTP_408 = "http-408"  #: 408 and 425: the same request may do later
+    HTTP_500 = "http-500"  #: 500 and 507: the server failed on this page
+    HTTP_501 = "http-501"  #: 501, 505 ...: the server will never answer this
 
     @property
     def is_host_trouble(self) -> bool:
@@ -70,7 +73,7 @@ class ErrorKind(StrEnum):
 
 _HOST_TROUBLE = frozenset({ErrorKind.DNS, ErrorKind.CONNECT, ErrorKind.TLS, ErrorKind.TIMEOUT, ErrorKind.RESET,
                            ErrorKind.HTTP_429, ErrorKind.HTTP_5XX})
-_TRANSIENT = _HOST_TROUBLE | {ErrorKind.TRUNCATED, ErrorKind.PROXY}
+_TRANSIENT = _HOST_TROUBLE | {ErrorKind.TRUNCATED, ErrorKind.PROXY, ErrorKind.HTTP_408, ErrorKind.HTTP_500}
 _EXCLUSIONS = frozenset({ErrorKind.ADDRESS, ErrorKind.ROBOTS, ErrorKind.ROBOTS_UNREACHABLE, ErrorKind.SCOPE,
                          ErrorKind.TRAP, ErrorKind.CONTENT_TYPE, ErrorKind.LANGUAGE})
 

@@ -1,4 +1,8 @@
-"""URLs by the WHATWG URL standard, and the identity of a URI; the only module that knows the URL library.
+"""URLs by the WHATWG URL standard, and the identity of a URI; the only module that knows the URL libraries.
+
+There are two: can_ada is quick, and some years behind the standard in international names and in one character of
+paths; some dot segments it leaves. What it may get wrong goes to ada_url, which takes two to three times as long
+(:func:`_is_certain`).
 
 The *fetch URL* is the parsed URL without its fragment. Its *identity* is a key of 18 bytes: project (2), host queue
 (8) and fingerprint of the canonical form (8), so that the rows of one host lie together in a store.
@@ -6,8 +10,11 @@ The *fetch URL* is the parsed URL without its fragment. Its *identity* is a key 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
+from typing import Any, Final
 
+import ada_url
 import can_ada
 import xxhash
 
@@ -22,16 +29,47 @@ FETCHABLE_SCHEMES = frozenset({"http:", "https:"})
 _FETCHABLE_STARTS = ("http://", "https://")  # a special scheme's URL always has a host: WHATWG URL, section 4.1
 
 
+_NO_URL = (ValueError, TypeError, AttributeError)  # no URL; a lone surrogate; no text at all: by library and method
+
+
+# A text in which no percent sign is part of a host: the first stands behind a host that is written out, or in a path or
+# query that follows no host. Before it there are no tabs and newlines, which a parser removes, and no backslashes.
+_HOST_IS_PLAIN: Final = re.compile(r"(?:https?:)?//[A-Za-z0-9.-]++(?::[0-9]*+)?[/?#]|(?!//)[!-$&-9;-\[\]-~]*+%")
+
+
+def _is_certain(text: str, href: str) -> bool:
+    """True when can_ada's *href* is surely what *text* means by the standard of today.
+
+    Its tables of names are those of Unicode 15.0, it leaves ``^`` in a path as it is (encoded since November 2024), and
+    dot segments at the end of a path with a segment that only begins with a dot, as ``/x/.y/..``. So the text must be
+    ASCII, no name be coded or percent-encoded, and no segment begin with a dot. All short texts of the characters that
+    matter were compared with ada_url: there is no other difference.
+    """
+    return (text.isascii() and "^" not in href and "/." not in href and "xn--" not in href
+            and ("%" not in text or _HOST_IS_PLAIN.match(text) is not None))
+
+
+def _exact(text: str, base: str | None = None) -> ada_url.URL | None:
+    """What *text* means on a page with the URL *base*, slowly; None when it is no URL."""
+    try:
+        return ada_url.URL(text, base)
+    except _NO_URL:
+        return None
+
+
 class Url:
-    """A parsed URL without its fragment: what can be asked of it cheaply."""
+    """A parsed URL without its fragment: what can be asked of it cheaply. Made by :func:`parse` and :meth:`join`."""
 
     __slots__ = ("_url", "href")
 
-    def __init__(self, url: can_ada.URL) -> None:
-        if url.has_hash():
+    def __init__(self, url: Any) -> None:
+        """*url* is an object of either library: what is asked of it here has one name in both."""
+        href: str = url.href
+        if "#" in href:  # never in another place than before the fragment: WHATWG URL, section 4.5
             url.hash = ""
+            href = url.href
         self._url = url
-        self.href: str = url.href
+        self.href = href
 
     @property
     def host(self) -> str:
@@ -71,9 +109,12 @@ class Url:
     def join(self, reference: str) -> Url | None:
         """*reference* resolved against this URL (WHATWG URL, basic URL parser with a base); None when it is no URL."""
         try:
-            return Url(self._url + reference)
-        except (ValueError, TypeError):  # no URL, or a lone surrogate
-            return None
+            quick = self._url + reference
+        except _NO_URL:  # also of ada_url's object, which can't be added to
+            quick = None
+        if quick is None or not _is_certain(reference, quick.href):
+            quick = _exact(reference, self.href)
+        return None if quick is None else Url(quick)
 
 
 def parse(text: str) -> Url:
@@ -81,10 +122,16 @@ def parse(text: str) -> Url:
 
     Raises :class:`UrlError` when it is none (WHATWG URL, section 4.4).
     """
+    url: Any
     try:
-        return Url(can_ada.parse(text))
-    except (ValueError, TypeError):  # no URL, or a lone surrogate
-        raise UrlError(f"{text[:200]!r} is not a URL: expected something like https://example.org/") from None
+        url = can_ada.parse(text)
+    except _NO_URL:
+        url = None
+    if url is None or not _is_certain(text, url.href):
+        url = _exact(text)
+    if url is None:
+        raise UrlError(f"{text!r:.200} is not a URL: expected something like https://example.org/")
+    return Url(url)
 
 
 def parse_seed(text: str) -> Url:
@@ -101,6 +148,36 @@ def parse_seed(text: str) -> Url:
     if len(url.href) > MAX_URL:
         raise UrlError(f"{text[:200]!r}… has {len(url.href):,} characters: a URL has {MAX_URL:,} at the most")
     return url
+
+
+class _Base:
+    """A page's base URL, for resolving many references: the hot path of extraction."""
+
+    __slots__ = ("_href", "_site", "_url")
+
+    def __init__(self, href: str) -> None:
+        """*href* is a :attr:`Url.href`."""
+        self._href = href
+        self._url: Any = parse(href)._url
+        site = href[: href.find("/", 8) + 1] if href.startswith(_FETCHABLE_STARTS) else ""
+        self._site = "" if "xn--" in site else site  # for hosts that can_ada surely knows
+
+    def resolve(self, reference: str) -> str:
+        """:attr:`Url.href` of the fetchable URL that *reference*, without fragment, means here; or an empty string."""
+        try:
+            href: str = (self._url + reference).href
+            # the links within a site, by what is quickest: see _is_certain
+            if self._site and reference.isascii() and "%" not in reference and "^" not in href and (
+                    "/." not in href and href.startswith(self._site)):
+                return href
+            if not _is_certain(reference, href):
+                href = ""
+        except _NO_URL:
+            href = ""
+        if not href:
+            exact = _exact(reference, self._href)
+            href = "" if exact is None else exact.href
+        return href if href.startswith(_FETCHABLE_STARTS) else ""
 
 
 class Resolver:
@@ -122,14 +199,14 @@ class Resolver:
         """
         # all but an empty reference and a mere query mean the same on every page of a folder (RFC 3986, section 5.2)
         known = self._folder(base[: base.rindex("/", 0, _path_end(base)) + 1])
-        origin: can_ada.URL | None = None
+        origin: _Base | None = None
         found: dict[str, None] = {}
         for reference in references:
             href = known.get(reference)
             if href is None:
                 if origin is None:
-                    origin = can_ada.parse(base)
-                href = _resolve(origin, reference)
+                    origin = _Base(base)
+                href = origin.resolve(reference)
                 if reference and reference[0] != "?":
                     known[reference] = href
                     self._used += len(reference) + len(href)
@@ -160,15 +237,6 @@ def _path_end(href: str) -> int:
     return len(href) if query < 0 else query
 
 
-def _resolve(origin: can_ada.URL, reference: str) -> str:
-    """The fetchable URL that *reference* means, or an empty string."""
-    try:
-        href: str = (origin + reference).href
-    except (ValueError, TypeError):  # TypeError: a lone surrogate, which no URL can carry
-        return ""
-    return href if href.startswith(_FETCHABLE_STARTS) else ""
-
-
 def host_key(project: int, queue: str) -> bytes:
     """The key of a host's queue within a project."""
     return project.to_bytes(PROJECT_BYTES, "big") + xxhash.xxh3_64_digest(queue.encode())
@@ -183,6 +251,33 @@ def host_of(href: str) -> str:
     return authority.rpartition("@")[2] if "@" in authority else authority
 
 
+def origin_of(href: str) -> str:
+    """Scheme, host and port of a fetch URL, with a slash at the end: ``http://example.org:81/``.
+
+    User names are no part of it (RFC 6454, section 4).
+    """
+    scheme, _, rest = href.split("/", 3)[:3]
+    return f"{scheme}//{host_of(href)}/" if "@" in rest or "?" in rest else f"{scheme}//{rest}/"
+
+
+def literal_address(origin: str) -> str:
+    """The IP address that the host of *origin* is; empty when it is a name.
+
+    A host whose last label is a number is an IPv4 address, written as four numbers (WHATWG URL, section 3.5).
+    """
+    host = origin.split("/", 3)[2]
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    name = host.partition(":")[0]
+    return name if name[-1:].isdigit() and name.replace(".", "").isdigit() else ""
+
+
+def port_of(origin: str) -> int:
+    """The port of *origin*, the scheme's default when it names none (WHATWG URL, section 3.1)."""
+    port = origin.split("/", 3)[2].rpartition("]")[2].partition(":")[2]
+    return int(port) if port else (443 if origin.startswith("https:") else 80)
+
+
 Canonicalizer = Callable[[str], str]  #: fetch URL to its canonical form
 QueueNamer = Callable[[str], str]  #: host (and port) to the name of its queue
 
@@ -192,21 +287,32 @@ _HOSTS_REMEMBERED = 4096  #: host keys kept in memory
 class UriIdentity:
     """Turns URLs into keys, by one canonicalisation policy and one assignment of hosts to queues."""
 
-    def __init__(self, canonicalize: Canonicalizer, queue_of: QueueNamer) -> None:
+    def __init__(self, canonicalize: Canonicalizer, queue_of: QueueNamer, *, folds_hosts: bool = False) -> None:
+        """*folds_hosts* when the canonical form may have another host: its queue is the URL's then."""
         self._canonicalize = canonicalize
+        self._folds_hosts = folds_hosts
         self._queue_of = queue_of
         self._host_keys: dict[tuple[int, str], bytes] = {}
 
     def queue_of(self, href: str) -> str:
         """The name of the queue that the fetch URL *href* belongs to."""
-        return self._queue_of(host_of(href))
+        return self._queue_of(host_of(self._canonicalize(href) if self._folds_hosts else href))
+
+    def queue_of_host(self, host: str) -> str:
+        """The name of the queue that the fetch URLs of *host* (and port) belong to."""
+        return self.queue_of(f"http://{host}/")
 
     def key(self, project: int, href: str) -> bytes:
         """The identity of the fetch URL *href* in *project*: :data:`KEY_BYTES` bytes."""
-        host = host_of(href)
+        canonical = self._canonicalize(href)
+        host = host_of(canonical if self._folds_hosts else href)
         head = self._host_keys.get((project, host))
         if head is None:
             if len(self._host_keys) >= _HOSTS_REMEMBERED:
                 self._host_keys.clear()
             head = self._host_keys[project, host] = host_key(project, self._queue_of(host))
-        return head + xxhash.xxh3_64_digest(self._canonicalize(href).encode("utf-8", "surrogatepass"))
+        return head + xxhash.xxh3_64_digest(canonical.encode("utf-8", "surrogatepass"))
+
+    def errand_key(self, host: bytes, what: str) -> bytes:
+        """The identity of what is asked about a host, in the form of a URI's; *host* is the host's key."""
+        return host + xxhash.xxh3_64_digest(what.encode("utf-8", "surrogatepass"))

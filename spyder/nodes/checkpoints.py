@@ -63,7 +63,7 @@ class Checkpoints:
             frontier = self._settings.frontier
             checkpoint = Checkpoint(
                 version=__version__, master=self._master, epoch=self._frontier.epoch,
-                made_at=made_at.replace("+00:00", "Z"), policy=f"{frontier.canonical}/{frontier.assignment}",
+                made_at=made_at.replace("+00:00", "Z"), policy=frontier.identity,
                 project=self._settings.project.name, projects=books, size=_size(directory),
                 elapsed=round(self._clock.monotonic() - began, 3), directory=str(directory))
             _write(directory / _NOTE, msgspec.json.format(msgspec.json.encode(checkpoint)))
@@ -109,7 +109,7 @@ def check(directory: Path, settings: Settings, *, has_seeds: bool) -> None:
     when nothing would be crawled, and when it is a part of the crawl directory that the crawl would write.
     """
     checkpoint = read(directory)
-    policy = f"{settings.frontier.canonical}/{settings.frontier.assignment}"
+    policy = settings.frontier.identity
     if checkpoint.policy != policy:
         raise StoreError(f"the checkpoint in {directory} was made with frontier.canonical/assignment "
                          f"`{checkpoint.policy}`, the settings say `{policy}`: set them as they were")

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
+import re
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from spyder import plugins
-from spyder.errors import SettingsError, StoreError, StoreInUseError
+from spyder.errors import SettingsError, StoreError, StoreInUseError, UrlError
+from spyder.fetch import dns
+from spyder.fetch.extras import Extras
+from spyder.fetch.guard import Guard
+from spyder.model.clock import SystemClock
+from spyder.model.robots import product_token
+from spyder.model.url import parse_seed
 from spyder.nodes import processors
+from spyder.nodes.identity import uri_identity
 from spyder.scope.rules import LinkScope, read_lists
-from spyder.settings import Settings, check_api_address
+from spyder.settings import FetchSection, Settings, check_api_address
+
+_CONTACT = re.compile(r"https?://[^\s()<>\"/]+[^\s()<>\"]*|[^\s()<>\"@,;:]+@[^\s()<>\"@,;:]+")
+_TOKEN = re.compile(r"[A-Za-z0-9_-]+")
 
 #: What a crawl directory holds; ``--fresh`` removes nothing else.
 _PARTS = ("frontier", "pages", "outbox", "logs", "run")
@@ -25,16 +38,63 @@ def check(settings: Settings, *, has_workers: bool = True) -> None:
     :class:`spyder.errors.PluginError`, in one line.
     """
     LinkScope(settings.scope, settings.traps, lists=read_lists(settings.scope.rules))
-    plugins.find("canonical", settings.frontier.canonical)
-    plugins.find("assignment", settings.frontier.assignment)
+    uri_identity(settings.frontier)
     if has_workers:
         _check_limits(settings)
         processors.build(settings.processors)
+        Extras(settings.fetch, clock=SystemClock())
+    _check_identity(settings)
+    Guard(settings.guard)
+    dns.check_settings(settings.dns)
     if "\n" in settings.fetch.user_agent:
         raise SettingsError("`fetch.user_agent` must be one line")
     check_api_address(settings.api)
     for key in ("mgmt_master", "mgmt_worker", "outcomes", "logging"):
         _check_bus_address(key, getattr(settings.bus, key))
+
+
+def check_contact(contact: str) -> None:
+    """Refuse what is no way to reach a person; empty is good. Raises :class:`SettingsError`."""
+    if contact and not (contact.isascii() and contact.isprintable() and _CONTACT.fullmatch(contact)):
+        raise SettingsError(f"`fetch.contact` is {contact!r}: expected a URL, as https://example.org/our-crawler, "
+                            "or an e-mail address")
+
+
+def _check_identity(settings: Settings) -> None:
+    """Refuse names that servers could not read or robots.txt files not call."""
+    check_contact(settings.fetch.contact)
+    user_agent = settings.fetch.user_agent
+    if not (user_agent.isascii() and user_agent.isprintable()):
+        raise SettingsError(f"`fetch.user_agent` is {user_agent!r}: it must be one line of ASCII characters")
+    if user_agent and not product_token(user_agent):
+        raise SettingsError(f"`fetch.user_agent` is {user_agent!r}: it must begin with a name by which robots.txt "
+                            "files can call it, as in `Example/1.0 (+https://example.org/our-crawler)`")
+    if settings.robots.agent and not _TOKEN.fullmatch(settings.robots.agent):
+        raise SettingsError(f"`robots.agent` is {settings.robots.agent!r}: expected a name of letters, digits, - and _")
+
+
+def has_contact(settings: FetchSection) -> bool:
+    """True when servers are told where to complain: by ``contact``, or in a user agent of one's own."""
+    return bool(settings.contact) or "://" in settings.user_agent or "@" in settings.user_agent
+
+
+def is_anonymous(settings: Settings, seeds: Iterable[str]) -> bool:
+    """True when a crawl from *seeds* goes beyond this host, and servers are not told whom to write to."""
+    return not has_contact(settings.fetch) and not all(map(_is_here, seeds))
+
+
+def _is_here(seed: str) -> bool:
+    """True when *seed* is on this host's loopback, or nowhere."""
+    try:
+        name = parse_seed(seed).hostname
+    except UrlError:
+        return True
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(name.strip("[]")).is_loopback
+    except ValueError:
+        return False
 
 
 def _check_limits(settings: Settings) -> None:

@@ -401,6 +401,8 @@ class Coordinator:
             self._break_off(error)
             return
         self._times.lap("lease")
+        if self.frontier.has_staged:  # URIs were refused: that is to be durable, too
+            self._port.turn_soon()
         self._end_if_done()
         self._wake_in_time()
 

@@ -13,7 +13,6 @@ from typing import Protocol, assert_never
 
 import msgspec
 
-from spyder import plugins
 from spyder.contracts import FrontierStore
 from spyder.errors import SpyderError, StoreError, UrlError
 from spyder.frontier import policy
@@ -22,8 +21,9 @@ from spyder.model.clock import SystemClock
 from spyder.model.records import Books, HostRow, QueuedUri, UriRow
 from spyder.model.scoping import HostScoping
 from spyder.model.states import ErrorKind, UriState
-from spyder.model.url import HOST_BYTES, PROJECT_BYTES, UriIdentity, Url, host_key, host_of, parse
+from spyder.model.url import HOST_BYTES, PROJECT_BYTES, Url, host_key, host_of, parse
 from spyder.nodes.explanation import Explanation, HostAnswer, UriAnswer, kind_of, rest_of, words_of
+from spyder.nodes.identity import made_with, uri_identity
 from spyder.nodes.inspect import open_store, rfc3339
 from spyder.nodes.scopedesk import KeptRules, compile_scope, read_kept
 from spyder.nodes.watchdog import Cause, Progress, blockade, span
@@ -131,9 +131,7 @@ class _Asked:
         self._live = live
         self.project, self._number = _project(store, settings.project.name)
         self._prefix = self._number.to_bytes(PROJECT_BYTES, "big")
-        canonical, _, assignment = (store.meta("identity") or b"standard/host").decode().partition("/")
-        self._queue_of = plugins.find("assignment", assignment)
-        self._identity = UriIdentity(plugins.find("canonical", canonical), self._queue_of)
+        self._identity = uri_identity(made_with(store))
 
     @cached_property
     def _kept_rules(self) -> KeptRules:
@@ -373,7 +371,7 @@ class _Asked:
         Raises :class:`SpyderError` naming the nearest one.
         """
         spellings = dict.fromkeys((parse(f"http://{name}").host, parse(f"https://{name}").host))
-        for queue in (*(self._queue_of(spelling) for spelling in spellings), name):
+        for queue in (*(self._identity.queue_of_host(spelling) for spelling in spellings), name):
             row = self._host_row(host_key(self._number, queue))
             if row is not None:
                 return row

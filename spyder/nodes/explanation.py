@@ -23,9 +23,12 @@ ERROR_WORDS = {
     ErrorKind.TRUNCATED: "fewer bytes came than were announced",
     ErrorKind.PROTOCOL: "the answer is no HTTP that can be understood",
     ErrorKind.HTTP_429: "the server wants fewer requests",
+    ErrorKind.HTTP_408: "the server wants the same request again later",
+    ErrorKind.HTTP_500: "the server failed on this page",
+    ErrorKind.HTTP_501: "the server can't ever answer such a request",
     ErrorKind.HTTP_5XX: "the server failed",
     ErrorKind.HTTP_4XX: "the server refuses it",
-    ErrorKind.BODY_LIMIT: "its body is larger than fetch.max_wire_size or fetch.max_body_size",
+    ErrorKind.BODY_LIMIT: "its body is larger than fetch.max_wire_size or fetch.max_body_size, or a bomb",
     ErrorKind.HEADER_LIMIT: "its header is larger than fetch.max_header_size or fetch.max_header_count",
     ErrorKind.DECODE: "its content coding is broken or unknown",
     ErrorKind.REDIRECT_LIMIT: "more redirects led here than fetch.max_redirects",
@@ -34,14 +37,14 @@ ERROR_WORDS = {
     ErrorKind.PROCESSOR: "a processor failed; `error_detail` of its record says how",
     ErrorKind.PROCESSOR_TIMEOUT: "a processor took longer than its limit",
     ErrorKind.WORKER_DIED: "a worker died, hung or ran out of memory on it",
-    ErrorKind.PROXY: "no proxy of the settings works",
-    ErrorKind.ADDRESS: "the guard refuses the address of its host",
-    ErrorKind.ROBOTS: "the robots.txt of its host forbids it",
-    ErrorKind.ROBOTS_UNREACHABLE: "the robots.txt of its host can't be had, and nothing is allowed then",
-    ErrorKind.SCOPE: "a rule of the scope",
-    ErrorKind.TRAP: "a rule against traps",
-    ErrorKind.CONTENT_TYPE: "its media type is not wanted",
-    ErrorKind.LANGUAGE: "its language is not wanted",
+    ErrorKind.PROXY: "no proxy of fetch.proxies works",
+    ErrorKind.ADDRESS: "the guard refuses its address",
+    ErrorKind.ROBOTS: "robots.txt forbids it",
+    ErrorKind.ROBOTS_UNREACHABLE: "its host's robots.txt can't be had, and nothing is allowed until it can",
+    ErrorKind.SCOPE: "a rule of the scope forbids it",
+    ErrorKind.TRAP: "a rule against traps forbids it",
+    ErrorKind.CONTENT_TYPE: "its media type is not wanted (fetch.content_types, fetch.exclude_content_types)",
+    ErrorKind.LANGUAGE: "its language is not wanted (fetch.languages)",
 }
 
 
@@ -109,6 +112,9 @@ def rest_of(row: HostRow, now: float, politeness: PolitenessSection) -> Cause | 
         return None
     if not row.errors:
         kind, text = "delay", "politeness: the delay after its last fetch"
+    elif policy.parking(row.unanswered, politeness) is not None:
+        kind = "parked"
+        text = f"nothing answers there, {row.unanswered:,} times in a row, the last time `{row.last_error}`"
     elif row.next_at - now > policy.host_backoff(row.errors, 0.0, politeness) + _BLUR:  # more than ours can be
         kind, text = "retry-after", f"the server asked for it (Retry-After) with `{row.last_error}`"
     else:
@@ -120,14 +126,14 @@ def rest_of(row: HostRow, now: float, politeness: PolitenessSection) -> Cause | 
 
 def kind_of(reason: str) -> ErrorKind | None:
     """The kind of error that *reason* is; None when it is another reason."""
-    return ErrorKind(reason) if reason in set(ErrorKind) else None
+    name = reason.partition(":")[0]
+    return ErrorKind(name) if name in set(ErrorKind) else None
 
 
 def words_of(reason: str) -> str:
     """What a reason means."""
     kind = kind_of(reason)
-    if kind is not None:
-        return ERROR_WORDS[kind]
-    name, separator, detail = reason.partition(": ")
-    kind = kind_of(name)
-    return f"{ERROR_WORDS[kind]}, `{detail}`" if separator and kind is not None else reason
+    if kind is None:
+        return reason
+    detail = reason.partition(": ")[2]
+    return f"{ERROR_WORDS[kind]} ({detail})" if detail else ERROR_WORDS[kind]

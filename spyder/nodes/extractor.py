@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from spyder import plugins
 from spyder.bus import sockets as zsockets
 from spyder.bus.garbage import Garbage
 from spyder.bus.messages import Codec, MasterMessage
@@ -16,11 +15,11 @@ from spyder.errors import MessageError, SpyderError
 from spyder.model.clock import Clock, StageTimes, cpu_seconds
 from spyder.model.records import Page
 from spyder.model.states import ExitCode
-from spyder.model.url import UriIdentity
 from spyder.nodes import processors
 from spyder.nodes.board import Board, Cell
 from spyder.nodes.disk import DiskWatch
 from spyder.nodes.extractstage import ExtractStage
+from spyder.nodes.identity import uri_identity
 from spyder.nodes.pipeline import Pipeline
 from spyder.nodes.spec import WorkerSpec
 from spyder.nodes.spool import Spool
@@ -169,10 +168,8 @@ class Extractor:
 
 
 def _build_pipeline(settings: Settings, times: StageTimes, on_step: Callable[[], None]) -> Pipeline:
-    identity = UriIdentity(plugins.find("canonical", settings.frontier.canonical),
-                           plugins.find("assignment", settings.frontier.assignment))
-    return Pipeline(settings, identity=identity, stages=processors.build(settings.processors), times=times,
-                    on_step=on_step)
+    return Pipeline(settings, identity=uri_identity(settings.frontier),
+                    stages=processors.build(settings.processors), times=times, on_step=on_step)
 
 
 def _seconds(frame: bytes, *, default: float) -> float:

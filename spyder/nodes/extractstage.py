@@ -39,7 +39,7 @@ _log = logging.getLogger(__name__)
 
 #: Seconds without a page after which what is finished is not kept waiting any longer.
 _IDLE = 0.02
-#: Bytes of links after which a batch is published, so that no message grows without bound.
+#: Bytes of links and rules after which a batch is published, so that no message grows without bound.
 _BATCH_BYTES = 4_000_000
 #: Seconds between attempts to write after the disk refused.
 _DISK_RETRY = 1.0
@@ -150,7 +150,7 @@ class ExtractStage:
             self._first_at = now
         self._last_page_at = now
         self._finished.append(processed.outcome)
-        self._finished_bytes += sum(len(link.url) + 64 for link in processed.outcome.links)
+        self._finished_bytes += _size_of(processed.outcome)
         board[Cell.OUTBOX] += 1  # before PAGES: the fetcher reads them the other way round
         board[Cell.BYTES] += len(body)
         board[Cell.PAGES] += 1
@@ -378,3 +378,12 @@ class ExtractStage:
             _log.error("unreported outcomes can't be written: %s; their pages are fetched again", error)
         self._board[Cell.IS_FINISHED] = 1
         return ExitCode.OK if not unreported and not self._finished else ExitCode.HARD_DEADLINE
+
+
+def _size_of(outcome: Outcome) -> int:
+    """About the bytes that an outcome takes in a message, but for what is small in all of them."""
+    size = sum(len(link.url) + 64 for link in outcome.links)
+    if outcome.robots is not None:
+        rules = outcome.robots
+        size += sum(len(text) + 8 for texts in (rules.allow, rules.disallow, rules.sitemaps) for text in texts)
+    return size

@@ -14,6 +14,8 @@ from spyder.bus.garbage import Garbage
 from spyder.bus.messages import Codec, LeaseBatch, MasterMessage, WorkerMessage
 from spyder.bus.sockets import Frames, Reader, Sender, Sockets, reachable
 from spyder.errors import MessageError
+from spyder.fetch.dns import Resolver
+from spyder.fetch.guard import Guard
 from spyder.fetch.transport import Transport
 from spyder.model.clock import Clock, cpu_seconds
 from spyder.model.records import Page
@@ -35,7 +37,10 @@ class Fetcher:
         self._bus = settings.bus
         self._sockets = sockets
         fetch = msgspec.structs.replace(settings.fetch, connections=1) if spec.is_careful else settings.fetch
-        self._transport = Transport(fetch, clock=clock)
+        loop = asyncio.get_running_loop()
+        self._transport = Transport(fetch, clock=clock, guard=Guard(settings.guard), loop=loop,
+                                    robots_size=settings.robots.max_size,
+                                    resolver=Resolver(settings.dns, clock=clock, loop=loop))
         self._stage = FetchStage(spec, port=self, transport=self._transport, board=board, clock=clock, pid=os.getpid())
         self._from_master: Codec[MasterMessage] = Codec(MasterMessage, limit=self._bus.max_message)
         self._to_master: Codec[WorkerMessage] = Codec(WorkerMessage, limit=self._bus.max_message)
@@ -45,7 +50,7 @@ class Fetcher:
         self._pull: zsockets.Socket | None = None
         self._pull_reader: Reader | None = None
         self._begin_timer: asyncio.TimerHandle | None = None
-        self._loop = asyncio.get_running_loop()
+        self._loop = loop
         self._quit_task: asyncio.Task[None] | None = None
         self._end: asyncio.Future[ExitCode] = self._loop.create_future()
 

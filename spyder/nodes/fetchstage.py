@@ -263,10 +263,10 @@ class FetchStage:
         self._handed_on.append(HeldLease(lease=uri.lease, key=uri.key, attempt=uri.attempt, is_fetching=False))
         failure = page.failure
         if failure is None or not failure.kind.is_host_trouble:
-            notice = FetchNotice(lease=uri.lease, elapsed=page.elapsed)
+            notice = FetchNotice(lease=uri.lease, elapsed=page.elapsed, status=page.status)
         else:
             wish = next((value for name, value in page.headers if name == "retry-after"), "")
-            notice = FetchNotice(lease=uri.lease, elapsed=page.elapsed, trouble=failure.kind,
+            notice = FetchNotice(lease=uri.lease, elapsed=page.elapsed, trouble=failure.kind, status=page.status,
                                  retry_after=retry_after_seconds(wish, self._clock.now()) if wish else 0.0)
         if not self._notices:
             self._port.send_notices_in(_NOTICE_DELAY)

@@ -20,7 +20,8 @@ from spyder.errors import SpyderError, StoreError
 from spyder.frontier.audit import ProjectAudit, audit, kept_books
 from spyder.model.records import Books, HostRow, UriRow
 from spyder.model.states import UriState
-from spyder.model.url import HOST_BYTES, PROJECT_BYTES, UriIdentity, host_key, parse_seed
+from spyder.model.url import HOST_BYTES, PROJECT_BYTES, host_key, parse_seed
+from spyder.nodes.identity import made_with, uri_identity
 from spyder.settings import FrontierSection
 
 #: Names of the states, as they are shown and asked for.
@@ -69,10 +70,8 @@ class FrontierView:
     def __init__(self, store: FrontierStore) -> None:
         self._store = store
         self._projects = {int(number): name.partition("/")[2] for name, number in store.metas("project/").items()}
-        policy = (store.meta("identity") or b"standard/host").decode()
-        self.canonical, _, self.assignment = policy.partition("/")  #: by which keys were made: settings' names
-        self._queue_of = plugins.find("assignment", self.assignment)
-        self._identity = UriIdentity(plugins.find("canonical", self.canonical), self._queue_of)
+        self.made_with = made_with(store)  #: by which keys were made
+        self._identity = uri_identity(self.made_with)
         self._names: dict[bytes, str] = {}
 
     def books(self) -> dict[str, Books]:
@@ -115,7 +114,7 @@ class FrontierView:
     def _prefixes(self, host: str) -> list[bytes]:
         if not host:
             return [b""]
-        queue = self._queue_of(host.lower())
+        queue = self._identity.queue_of_host(host.lower())
         keys = [host_key(number, queue) for number in self._projects]
         found = [key for key, row in zip(keys, self._store.hosts(keys), strict=True) if row is not None]
         if not found:

@@ -18,16 +18,17 @@ from spyder.bus.garbage import Garbage
 from spyder.bus.messages import Codec, LeaseBatch, MasterMessage, OutcomeMessage, WorkerMessage, read_stranger
 from spyder.bus.sockets import Frames, Reader, Sender, Socket, Sockets, bind_push
 from spyder.errors import MessageError, StoreError
+from spyder.fetch.identity import robots_agent
 from spyder.frontier.frontier import Frontier, SeedReport
 from spyder.frontier.requeue import RequeueReport, Requeuing
 from spyder.model.clock import Clock, StageTimes, cpu_seconds
 from spyder.model.scoping import HostScoping
-from spyder.model.url import UriIdentity
 from spyder.nodes.checkpoints import Checkpoint, Checkpoints
 from spyder.nodes.coordinator import Coordinator
 from spyder.nodes.disk import DiskWatch
 from spyder.nodes.explain import explain
 from spyder.nodes.explanation import Explanation
+from spyder.nodes.identity import uri_identity
 from spyder.nodes.inspect import report_imbalance
 from spyder.nodes.liveview import LiveView
 from spyder.nodes.scopedesk import ScopeDesk, ScopeView, UrlVerdict, compile_scope, read_kept
@@ -359,15 +360,15 @@ def _open(settings: Settings, clock: Clock) -> tuple[Frontier, ScopeDesk]:
     store = plugins.find("store", section.store).open(settings.frontier_directory, cache=section.cache)
     try:
         prioritizer = plugins.find("prioritizer", section.priority)()
-        identity = UriIdentity(plugins.find("canonical", section.canonical),
-                               plugins.find("assignment", section.assignment))
+        identity = uri_identity(section)
         number = int(store.meta(f"project/{settings.project.name}") or b"0")
         kept = read_kept(store, number)
         scope = compile_scope(settings, kept, now=clock.now())
         frontier = Frontier(
             store=store, clock=clock, identity=identity, scoping=HostScoping(settings.scope.mode),
             prioritizer=prioritizer, frontier=section, politeness=settings.politeness, retry=settings.retry,
-            limits=settings.limits, project=settings.project.name, judge=scope, traps=settings.traps)
+            limits=settings.limits, robots=settings.robots, project=settings.project.name,
+            agent=robots_agent(settings), judge=scope, traps=settings.traps)
         return frontier, ScopeDesk(settings, kept, scope)
     except BaseException:
         store.close()

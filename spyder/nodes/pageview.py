@@ -6,7 +6,10 @@ from collections.abc import MutableMapping
 from functools import cached_property
 from typing import Any
 
+from spyder.contracts import Extraction
 from spyder.extract.charset import decode, sniff
+from spyder.extract.headers import content_type_of
+from spyder.extract.nearduplicate import Near
 from spyder.model.records import Page
 from spyder.model.states import LinkKind
 from spyder.model.url import parse
@@ -15,14 +18,17 @@ from spyder.model.url import parse
 class FetchedPage:
     """The view that the contract :class:`spyder.contracts.PageView` describes."""
 
-    def __init__(self, page: Page, body: bytes, *, content_type: str, charset: str, title: str,
-                 links: dict[str, LinkKind]) -> None:
+    def __init__(self, page: Page, body: bytes, *, media_type: str, extraction: Extraction) -> None:
         self._page = page
         self.body = body
-        self.content_type = content_type
-        self.charset = charset
-        self.title = title
-        self.found = links  #: what the pipeline follows after the processors
+        self.media_type = media_type
+        self.charset = extraction.charset
+        self.title = extraction.title
+        self.found = extraction.links  #: what the pipeline follows after the processors
+        self.hints = extraction.hints  #: about some of them
+        self.limits = extraction.limits
+        self.marks = extraction.marks
+        self.near: Near | None = None  #: the page that it nearly repeats, when it was looked for one
         self.data: MutableMapping[str, Any] = {}
 
     @property
@@ -39,6 +45,11 @@ class FetchedPage:
     def depth(self) -> int:
         """Links from a seed."""
         return self._page.uri.depth
+
+    @cached_property
+    def content_type(self) -> str:
+        """Media type by the Content-Type header."""
+        return content_type_of(self._page.headers)
 
     @cached_property
     def headers(self) -> dict[str, str]:

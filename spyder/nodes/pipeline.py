@@ -12,15 +12,22 @@ from functools import lru_cache
 
 import msgspec
 
-from spyder.extract.headers import content_type_of, field, header_links
-from spyder.extract.html import read_html
+from spyder.extract.headers import field, header_links
+from spyder.extract.nearduplicate import NearPages
+from spyder.extract.registry import Extractors
+from spyder.extract.robotsmarks import NOFOLLOW, header_directives
+from spyder.extract.robotstxt import parse_robots
+from spyder.fetch.conditional import validators_of
+from spyder.fetch.identity import robots_agent
+from spyder.fetch.parts import without_userinfo
 from spyder.fetch.retry_after import retry_after_seconds
 from spyder.model.clock import StageTimes
 from spyder.model.limits import MAX_LINK_BYTES, MAX_LINKS, MAX_URL
-from spyder.model.records import Failure, Link, Outcome, Page, PageRecord
+from spyder.model.records import Failure, Hint, Link, Outcome, Page, PageRecord, RobotsRules
+from spyder.model.robots import RobotsVerdict, robots_verdict
 from spyder.model.scoping import embeds_after
-from spyder.model.states import ErrorKind, LinkKind
-from spyder.model.url import PROJECT_BYTES, Resolver, UriIdentity
+from spyder.model.states import ErrorKind, LinkKind, Purpose
+from spyder.model.url import PROJECT_BYTES, UriIdentity, host_of
 from spyder.nodes import processors
 from spyder.nodes.pageview import FetchedPage
 from spyder.scope.rules import LinkScope, Rules
@@ -76,13 +83,16 @@ class Pipeline:
         self._extract = settings.extract
         self._retry = settings.retry
         self._identity = identity
+        self._agent = robots_agent(settings)
         self._stages = stages
         self._scope = LinkScope(settings.scope, settings.traps)
         self._left_out: Counter[str] = Counter()  #: links of the page that rules keep out, by rule
         self._seen = SeenLinks(settings.extract.seen_links)
-        self._resolver = Resolver()
+        self._extractors = Extractors(settings)
+        traps = settings.traps
+        self._near = None if traps.near_duplicates == "off" else NearPages(
+            bits=traps.near_distance, min_text=traps.near_min_text, all_pages=traps.near_pages == "all")
         self._recent: dict[str, int] = {}  #: least depth at which a link was last judged: most links need no more
-        self._html = frozenset(settings.extract.content_types)
         self._times = times
         self._on_step = on_step  #: called between processors: there is progress
         self._now = 0.0
@@ -103,6 +113,8 @@ class Pipeline:
     def __call__(self, page: Page, body: bytes, *, now: float) -> Processed:
         """The outcome and the record of *page*; *now* is wall time in seconds. A failure is an outcome, too."""
         self._now = now
+        if page.uri.purpose is not Purpose.PAGE:
+            return self._prerequisite(page, body)
         self._scope.tell_time(now)
         self._left_out = Counter()
         try:
@@ -111,10 +123,48 @@ class Pipeline:
             failure = Failure(kind=ErrorKind.EXTRACT, detail=processors.describe(error))
             return self._result(page, body, failure, view=None)
 
+    def _prerequisite(self, page: Page, body: bytes) -> Processed:
+        """What a host must tell before its pages are fetched: an outcome, and no record."""
+        uri, failure = page.uri, page.failure
+        robots: RobotsRules | None = None
+        links: tuple[Link, ...] = ()
+        if uri.purpose is Purpose.ROBOTS:
+            try:
+                robots, links = self._robots(page, body)
+            except Exception as error:  # noqa: BLE001  the stage's edge, as above
+                failure = Failure(kind=ErrorKind.EXTRACT, detail=processors.describe(error))
+            if robots is not None:
+                failure = None
+        outcome = Outcome(lease=uri.lease, key=uri.key, status=page.status, failure=failure, elapsed=page.elapsed,
+                          retry_after=self._retry_after(page), size=len(body), links=links, attempt=uri.attempt,
+                          ip=page.ip, address_ttl=page.address_ttl, robots=robots)
+        self._times.lap("robots")
+        return Processed(outcome=outcome, record=None)
+
+    def _robots(self, page: Page, body: bytes) -> tuple[RobotsRules | None, tuple[Link, ...]]:
+        """The rules of a robots.txt, or where it is. One that is too large is read as far as it was fetched."""
+        settings, url = self._settings.robots, page.uri.url
+        is_cut = page.failure is not None and page.failure.kind is ErrorKind.BODY_LIMIT and bool(body)
+        if page.failure is not None and not is_cut:
+            return None, ()
+        match robots_verdict(page.status):
+            case RobotsVerdict.PARSE:
+                return parse_robots(body, self._agent, max_size=settings.max_size,
+                                    max_crawl_delay=settings.max_crawl_delay, url=url), ()
+            case RobotsVerdict.REDIRECT:
+                project = int.from_bytes(page.uri.key[:PROJECT_BYTES], "big")
+                found = header_links(page.headers, url=url, status=page.status)
+                return None, tuple(Link(url=href, key=self._identity.key(project, href), kind=kind)
+                                   for href, kind in found.items()
+                                   if kind is LinkKind.REDIRECT and len(href) <= MAX_URL)
+            case _:
+                return None, ()
+
     def _process(self, page: Page, body: bytes) -> Processed:
         view, failure = None, page.failure
         if failure is None:
             view = self._read(page, body)
+            self._heed(page, view)
             self._times.lap("extract")
             if 300 <= page.status < 400 and len(page.uri.redirects) >= self._settings.fetch.max_redirects and any(
                     kind is LinkKind.REDIRECT for kind in view.found.values()):
@@ -140,25 +190,34 @@ class Pipeline:
                        f"{view.content_type or 'a page without a media type'}") if rule else None
 
     def _read(self, page: Page, body: bytes) -> FetchedPage:
-        """Title, charset and links of a page."""
-        links = header_links(page.headers, url=page.uri.url, status=page.status)
-        content_type = field(page.headers, "content-type")
-        media_type = content_type_of(page.headers)
-        title, charset = "", ""
-        if body and media_type in self._html and page.status < 300:
-            found = read_html(body, url=page.uri.url, content_type=content_type,
-                                      limit=self._settings.scope.max_links,
-                                      max_parse_size=self._extract.max_parse_size, resolver=self._resolver)
-            title, charset = found.title, found.charset
-            links = {**links, **found.links} if links else found.links
-        return FetchedPage(page, body, content_type=media_type, charset=charset, title=title, links=links)
+        """What the extractors say of a page."""
+        media_type, found = self._extractors(page, body)
+        view = FetchedPage(page, body, media_type=media_type, extraction=found)
+        if self._near is not None and found.text is not None:
+            url = page.uri.url
+            view.near = self._near.look(url, host=host_of(url), title=found.title, size=len(body),
+                                        links=len(found.links), text=found.text)
+        return view
+
+    def _heed(self, page: Page, view: FetchedPage) -> None:
+        """Add the header's marks to those of meta elements; where either says nofollow, keep redirects alone."""
+        settings, marks = self._settings.robots, header_directives(page.headers, self._agent)
+        if (settings.header and NOFOLLOW in marks) or (settings.meta and NOFOLLOW in view.marks):
+            view.found = {href: kind for href, kind in view.found.items() if kind is LinkKind.REDIRECT}
+        if marks:
+            view.marks = tuple(sorted(marks.union(view.marks)))
 
     def _result(self, page: Page, body: bytes, failure: Failure | None, view: FetchedPage | None) -> Processed:
         uri = page.uri
-        links = self._in_scope(page, view.found) if view is not None and view.found else ()
+        links, hints = self._in_scope(page, view) if view is not None and view.found else ((), ())
         self._times.lap("scope")
         outcome = Outcome(lease=uri.lease, key=uri.key, status=page.status, failure=failure, elapsed=page.elapsed,
                           retry_after=self._retry_after(page), size=len(body), links=links, attempt=uri.attempt,
+                          ip=page.ip,
+                          validators=_validators(page) if self._settings.fetch.conditional else "",
+                          hints=hints,
+                          is_repeat=view is not None and view.near is not None and bool(view.near.of)
+                          and self._settings.traps.near_duplicates == "damp",
                           left_out=dict(self._left_out))
         if failure is not None and uri.attempt < self._retry.retries(failure.kind):
             return Processed(outcome=outcome, record=None)
@@ -166,20 +225,24 @@ class Pipeline:
         self._times.lap("record")
         return Processed(outcome=outcome, record=record)
 
-    def _in_scope(self, page: Page, found: dict[str, LinkKind]) -> tuple[Link, ...]:
-        """The links that are new here and that the worker can't rule out; the master decides on other hosts."""
+    def _in_scope(self, page: Page, view: FetchedPage) -> tuple[tuple[Link, ...], tuple[Hint, ...]]:
+        """The links that are new here and that the worker can't rule out; the master decides on other hosts.
+
+        Links of which a sitemap or a feed says something are never old: it may be that they have changed.
+        """
         project = int.from_bytes(page.uri.key[:PROJECT_BYTES], "big")
         depth, key_of = page.uri.depth, self._identity.key
         scope, is_new, recent = self._scope, self._seen.is_new, self._recent
-        admits, refusal = scope.admits, scope.refusal
-        links = []
-        for href, kind in found.items():
+        admits, refusal, told = scope.admits, scope.refusal, view.hints
+        links: list[Link] = []
+        hints: list[Hint] = []
+        for href, kind in view.found.items():
             is_redirect = kind is LinkKind.REDIRECT
             its_depth = depth if is_redirect else depth + 1
             # an embedded link may be in scope where another one to the same URL is not: then it is looked at by itself
             is_apart = kind is LinkKind.EMBED and scope.judges_embeds
             name = f"{href} " if is_apart else href
-            if not is_redirect and recent.get(name, _NEVER) <= its_depth:
+            if not is_redirect and recent.get(name, _NEVER) <= its_depth and href not in told:
                 continue
             recent[name] = its_depth
             if is_redirect and page.uri.is_seed and len(href) <= MAX_URL:  # where a seed leads is in scope
@@ -191,16 +254,20 @@ class Pipeline:
                 self._left_out[scope.judge(href, its_depth).rule] += 1
                 continue
             key = key_of(project, href)
-            if not is_new(key + b"e" if is_apart else key, its_depth):
+            if not is_new(key + b"e" if is_apart else key, its_depth) and href not in told:
                 continue
             rule = refusal(href, its_depth, embeds_after(kind, page.uri.embeds))
             if rule:
                 self._left_out[rule] += 1
             else:
+                if (hint := told.get(href)) is not None:
+                    hints.append(Hint(index=len(links), priority=hint.priority, modified=hint.modified))
                 links.append(Link(url=href, key=key, kind=kind))
         if len(recent) > _RECENT:
             self._recent = {}
-        return tuple(links if len(links) <= _MANY else _that_fit(links, page.uri.url))
+        if len(links) > _MANY:
+            links = _that_fit(links, _shown(page.uri.url))
+        return tuple(links), tuple(hint for hint in hints if hint.index < len(links))
 
     def _retry_after(self, page: Page) -> float:
         if page.status not in {429, 503}:
@@ -208,19 +275,39 @@ class Pipeline:
         return retry_after_seconds(field(page.headers, "retry-after"), self._now)
 
     def _record(self, page: Page, body: bytes, failure: Failure | None, view: FetchedPage | None) -> PageRecord:
-        uri = page.uri
+        uri, near = page.uri, view.near if view else None
         final = uri.url
         if view is not None and 300 <= page.status < 400:
             final = next((href for href, kind in view.found.items() if kind is LinkKind.REDIRECT), final)
         return PageRecord(
-            url=uri.url, final_url=final, fetched_at=_rfc3339(page.started_at), depth=uri.depth, status=page.status,
+            url=_shown(uri.url), final_url=_shown(final), fetched_at=_rfc3339(page.started_at), depth=uri.depth,
+            status=page.status,
             error=failure.kind.value if failure else "", error_detail=failure.detail if failure else "",
-            attempt=uri.attempt, redirects=uri.redirects, referrer=uri.referrer,
+            attempt=uri.attempt, redirects=tuple(map(_shown, uri.redirects)), referrer=_shown(uri.referrer),
             elapsed_ms=round(page.elapsed * 1000, 2), first_byte_ms=round(page.first_byte * 1000, 2), ip=page.ip,
             http_version=page.http_version, content_type=view.content_type if view else "",
             charset=view.charset if view else "", wire_size=page.wire_size, size=len(body),
             digest=_digest(body) if body else "", title=view.title if view else "",
-            links=len(view.found) if view else 0, data=dict(view.data) if view else {})
+            links=len(view.found) if view else 0, data=dict(view.data) if view else {},
+            limits=(*page.limits, *view.limits) if view else page.limits, marks=view.marks if view else (),
+            near_duplicate_of=near.of if near else "", fingerprint=f"{near.fingerprint:016x}" if near else "",
+            media_type=view.media_type if view and view.media_type != view.content_type else "")
+
+
+def _shown(url: str) -> str:
+    """*url* as records show it: without a user's name and password."""
+    return without_userinfo(url) if "@" in url else url
+
+
+def _validators(page: Page) -> str:
+    """What the next fetch of *page* asks with; an answer 304 may leave out what it said before (RFC 9110, 15.4.5)."""
+    match page.status:
+        case 200 if page.failure is None:
+            return validators_of(page.headers)
+        case 304:
+            return validators_of(page.headers) or page.uri.validators
+        case _:
+            return ""
 
 
 def _that_fit(links: list[Link], url: str) -> list[Link]:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import logging
-import signal
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from types import FrameType
+from collections.abc import Callable, Sequence
 
 import msgspec
 
 from spyder import plugins
+from spyder.bounds import TimeIsUpError, time_limit
 from spyder.contracts import PageView, Processor
 from spyder.errors import PluginError
 from spyder.model.records import Failure
@@ -19,10 +16,6 @@ from spyder.model.states import ErrorKind
 from spyder.settings import ProcessorSection
 
 _log = logging.getLogger(__name__)
-
-
-class _TimeIsUpError(BaseException):
-    """Raised into a processor; no ``except Exception`` of a user's code swallows it."""
 
 
 class Stage(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,9 +49,9 @@ def run(stages: Sequence[Stage], page: PageView, *, on_step: Callable[[], None] 
     for stage in stages:
         on_step()
         try:
-            with _time_limit(stage.timeout):
+            with time_limit(stage.timeout):
                 stage.call(page)
-        except _TimeIsUpError:
+        except TimeIsUpError:
             return Failure(kind=ErrorKind.PROCESSOR_TIMEOUT, detail=f"{stage.name}: more than {stage.timeout:g} s")
         except (Exception, SystemExit) as error:  # noqa: BLE001  the edge of users' code: any failure becomes an outcome
             _log.warning("processor %s failed on %s", stage.name, page.url, exc_info=True)
@@ -73,22 +66,3 @@ def describe(error: BaseException) -> str:
     except Exception:  # noqa: BLE001  a user's __str__
         text = f"{type(error).__name__}: (its text can't be read)"
     return " ".join(text[:1000].encode("utf-8", "backslashreplace").decode().split())[:400]
-
-
-@contextmanager
-def _time_limit(seconds: float) -> Iterator[None]:
-    """Raise :class:`_TimeIsUpError` in the main thread after *seconds*; elsewhere there is no limit."""
-    if not seconds or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    old = signal.signal(signal.SIGALRM, _time_is_up)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, old)
-
-
-def _time_is_up(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  a signal handler's arguments
-    raise _TimeIsUpError

@@ -9,6 +9,7 @@ import msgspec
 from spyder.errors import SettingsError
 from spyder.frontier.requeue import RequeueReport, Requeuing
 from spyder.model.clock import Clock
+from spyder.nodes.identity import section_of
 from spyder.nodes.inspect import open_for_reading
 from spyder.nodes.master import open_frontier
 from spyder.settings import Settings
@@ -39,7 +40,7 @@ def requeue_offline(settings: Settings, clock: Clock, *, urls: Sequence[str] = (
 def _as_it_was_made(settings: Settings) -> Settings:
     """The settings with what belongs to the frontier for good: whoever asks needs no settings file for that."""
     with open_for_reading(settings.frontier_directory, store=settings.frontier.store) as view:
-        canonical, assignment, projects = view.canonical, view.assignment, list(view.books())
+        frontier, projects = section_of(view.made_with.identity, settings.frontier), list(view.books())
     name = settings.project.name
     if name not in projects:
         if len(projects) != 1:
@@ -48,4 +49,4 @@ def _as_it_was_made(settings: Settings) -> Settings:
         [name] = projects
     return msgspec.structs.replace(
         settings, project=msgspec.structs.replace(settings.project, name=name),
-        frontier=msgspec.structs.replace(settings.frontier, canonical=canonical, assignment=assignment))
+        frontier=frontier)

@@ -86,7 +86,7 @@ def robots() -> Iterator[Verdict]:
         return
     for row in rows("robots.jsonl"):
         got = _call("robots_allowed", body_of(row, "robots_txt"), row["user_agent"], row["url"])
-        yield _verdict("robots.jsonl", row, row["grade"], got == row["allowed"], row["robots_txt"][:300],
+        yield _verdict("robots.jsonl", row, row["grade"], got == row["allowed"], body_of(row, "robots_txt")[:300],
                        row["user_agent"], row["url"], row["allowed"], got)
 
 
@@ -102,8 +102,8 @@ def robots_real() -> Iterator[Verdict]:
 
 
 def robots_extract() -> Iterator[Verdict]:
-    """``robots_extract(robots: bytes, agent: str | None, kind: str, robots_url: str)``: seconds, URLs, or
-    ``[requests, seconds]`` by kind ``crawl_delay``, ``sitemaps`` or ``request_rate``.
+    """``robots_extract(robots: bytes, agent: str | None, kind: str, robots_url: str)``: by kind ``crawl_delay`` the
+    seconds, ``request_rate`` the seconds for each request, ``sitemaps`` their URLs.
     """
     if not _can("robots_extract"):
         return
@@ -112,10 +112,13 @@ def robots_extract() -> Iterator[Verdict]:
             continue
         got = _call("robots_extract", body_of(row, "robots_txt"), row["user_agent"], row["kind"],
                     row.get("robots_url") or "http://domain.com/robots.txt")
-        is_right = got == row["expected"] or (isinstance(got, list) and isinstance(row["expected"], list)
-                                              and sorted(map(str, got)) == sorted(map(str, row["expected"])))
-        yield _verdict("robots_extract.jsonl", row, "should", is_right, row["kind"], row["robots_txt"][:300],
-                       row["user_agent"], row["expected"], got)
+        expected = row["expected"]
+        if row["kind"] == "request_rate" and expected is not None:
+            expected = expected[1] / expected[0]
+        is_right = got == expected or (isinstance(got, list) and isinstance(expected, list)
+                                       and sorted(map(str, got)) == sorted(map(str, expected)))
+        yield _verdict("robots_extract.jsonl", row, "should", is_right, row["kind"], body_of(row, "robots_txt")[:300],
+                       row["user_agent"], expected, got)
 
 
 def robots_status() -> Iterator[Verdict]:

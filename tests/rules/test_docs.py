@@ -27,7 +27,7 @@ import spyder.model.records
 from spyder.cli import main
 from spyder.model.states import ErrorKind, ExitCode, LinkKind, UriState
 from spyder.nodes.status import FAULTS, Status
-from spyder.settings import RetrySection
+from spyder.settings import RetrySection, Settings
 from spyder.testing import make_page
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -83,6 +83,16 @@ def test_error_kinds_their_retries_and_troubles_are_those_of_the_code():
         delay = f"{retry.delay[kind.value]:g} s" if retry.retries(kind) else ""
         assert rows[kind.value][2:] == [str(retry.retries(kind)), delay, "yes" if kind.is_host_trouble else "no"]
         assert bool(retry.retries(kind)) == kind.is_transient
+
+
+def test_limits_of_fetching_have_the_defaults_of_the_code():
+    rows = [row[:2] for row in table(section(read("fetching.md"), "## Limits"))[1:]]
+    settings = Settings()
+    for name, default in rows:
+        part, key = name.strip("`").split(".")
+        assert default == str(getattr(getattr(settings, part), key)), name
+    caps = {key for key in settings.fetch.__struct_fields__ if key.startswith("max_") and key != "max_proxy_rest"}
+    assert caps <= {name.strip("`").removeprefix("fetch.") for name, _ in rows}
 
 
 def test_kinds_of_links_are_those_of_the_code():

@@ -14,7 +14,7 @@ PACKAGE = Path(spyder.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 LEVEL_0 = {"model"}
-LEVEL_1 = {"contracts", "settings", "settings_text", "plugins", "errors"}
+LEVEL_1 = {"contracts", "settings", "settings_text", "plugins", "errors", "bounds"}
 #: Stages: no imports between them.
 LEVEL_2 = {"bus", "frontier", "stores", "fetch", "extract", "scope", "output", "projects", "runtime"}
 
@@ -39,12 +39,14 @@ EXCEPTIONS = {
 #: The owner of each library: a folder or a module. Nobody else may import it.
 OWNERS = {
     "zmq": "bus/", "pycurl": "fetch/", "certifi": "fetch/", "brotli": "fetch/", "backports": "fetch/",
-    "can_ada": "model/url.py", "xxhash": "model/url.py", "publicsuffixlist": "model/domain.py",
+    "can_ada": "model/url.py", "ada_url": "model/url.py", "publicsuffixlist": "model/domain.py",
     "turbohtml": "extract/", "rocksdict": "stores/rocksdb.py", "yaml": "settings.py", "uvloop": "runtime.py",
     "tornado": "web/", "requests": "web/client.py", "rich": "cli/", "click": "cli/", "parsel": "nodes/pageview.py",
+    "dns": "fetch/dns.py",
 }
 #: Libraries with more owners than one.
-SHARED = {"lxml": ("extract/", "nodes/pageview.py"), "msgspec": ("",)}
+SHARED = {"lxml": ("extract/", "nodes/pageview.py"), "msgspec": ("",),
+          "xxhash": ("model/url.py", "extract/nearduplicate.py")}
 
 #: Functions that read the machine's clocks: only the clock does.
 CLOCKS = {"time": {"time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "process_time",

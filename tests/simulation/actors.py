@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from simulation.machine import KilledError, Process, ProcessClock
-from simulation.site import Kind
+from simulation.site import Kind, Robots
 from spyder import plugins
 from spyder.bus.messages import (
     Ack,
@@ -22,7 +22,7 @@ from spyder.frontier.frontier import Frontier
 from spyder.frontier.prioritizer import FirstComeFirstServed
 from spyder.model.records import CrawlUri, Failure, Link, Outcome, Page, PageRecord
 from spyder.model.scoping import HostScoping
-from spyder.model.states import ErrorKind, ExitCode, LinkKind, UriState
+from spyder.model.states import ErrorKind, ExitCode, LinkKind, Purpose, UriState
 from spyder.model.url import UriIdentity
 from spyder.nodes.board import Board, Cell
 from spyder.nodes.coordinator import Coordinator
@@ -55,7 +55,8 @@ class SimMaster(Process):
         frontier = Frontier(
             store=world.disk, clock=self.clock, identity=IDENTITY, scoping=HostScoping("any"),
             prioritizer=FirstComeFirstServed(), frontier=settings.frontier, politeness=settings.politeness,
-            retry=settings.retry, limits=settings.limits)
+            retry=settings.retry, limits=settings.limits, robots=settings.robots, agent="spyder",
+            looks_up=world.looks_up)
         self.core = Coordinator(settings, identity=f"{self.name}:{world.machine.random.random()}", frontier=frontier,
                                 port=self, clock=self.clock, ends_when_done=True, expects_survivors=expects_survivors)
         self.core.outcomes = self.name
@@ -111,6 +112,9 @@ class SimMaster(Process):
 
     def push(self, worker: str, batch: LeaseBatch) -> None:
         for uri in batch.uris:
+            if uri.purpose is not Purpose.PAGE:
+                self.world.errands.add(uri.lease)
+                continue
             row = self.world.disk.rows.uris([uri.key])[0]
             assert row is not None
             if row.state is not UriState.QUEUED and uri.lease not in self.world.leased:
@@ -275,12 +279,14 @@ class SimTransport:
         self._number += 1
         number = self._number
         self._running[number] = uri.url
-        world.servers.begin(uri.url)
+        is_look_up = uri.purpose is Purpose.ADDRESS
+        if not is_look_up:
+            world.servers.begin(uri)
         page = world.answer(uri, elapsed := world.fetch_time())
         open_now = [True]
 
         def server_ends() -> None:
-            if open_now and number in self._running:
+            if open_now and number in self._running and not is_look_up:
                 open_now.clear()
                 world.servers.end(uri.url)
 
@@ -378,6 +384,8 @@ class SimExtractor(Process):
 
     def __call__(self, page: Page, body: bytes, *, now: float) -> Processed:
         uri = page.uri
+        if uri.purpose is not Purpose.PAGE:
+            return self._errand(page)
         if self.world.site.kinds[uri.url] is Kind.POISON:
             self.world.poisoned(self.worker, uri.key)
         links = []
@@ -393,6 +401,20 @@ class SimExtractor(Process):
         is_final = page.failure is None or uri.attempt >= self.world.settings.retry.retries(page.failure.kind)
         record = PageRecord(url=uri.url, final_url=uri.url, fetched_at="") if is_final else None
         return Processed(outcome=outcome, record=record)
+
+    def _errand(self, page: Page) -> Processed:
+        uri, site = page.uri, self.world.site
+        links, rules = (), None
+        if uri.purpose is Purpose.ROBOTS and page.failure is None:
+            host = robots_of(uri.url)
+            if page.status == 301:
+                target = site.robots_elsewhere(host)
+                links = (Link(url=target, key=IDENTITY.key(1, target), kind=LinkKind.REDIRECT),)
+            else:
+                rules = site.rules(host)
+        return Processed(record=None, outcome=Outcome(
+            lease=uri.lease, key=uri.key, status=page.status, failure=page.failure, elapsed=page.elapsed, links=links,
+            robots=rules, ip=page.ip, address_ttl=page.address_ttl))
 
     def forget_links(self) -> None:
         self._seen = SeenLinks(self.world.settings.extract.seen_links)
@@ -449,6 +471,11 @@ class SimSpool:
 def answer(world: World, uri: CrawlUri, elapsed: float) -> Page:
     """What the web says to a request."""
     failure, status = None, 200
+    if uri.purpose is Purpose.ADDRESS:
+        return Page(uri=uri, ip=world.site.addresses[uri.url.split("/")[2]], address_ttl=world.address_ttl,
+                    elapsed=elapsed)
+    if uri.purpose is Purpose.ROBOTS:
+        return robots_answer(world, uri, elapsed)
     match world.site.kinds[uri.url]:
         case Kind.MISSING:
             status, failure = 404, Failure(kind=ErrorKind.HTTP_4XX)
@@ -463,3 +490,22 @@ def answer(world: World, uri: CrawlUri, elapsed: float) -> Page:
     return Page(uri=uri, status=status, failure=failure, elapsed=elapsed)
 
 
+def robots_of(url: str) -> str:
+    """The host whose robots.txt *url* is."""
+    _, _, host, path = url.split("/")
+    return path.removeprefix("robots-of-") if path != "robots.txt" else host
+
+
+def robots_answer(world: World, uri: CrawlUri, elapsed: float) -> Page:
+    """What a robots.txt says."""
+    failure, status = None, 200
+    match world.site.robots[robots_of(uri.url)]:
+        case Robots.NONE:
+            status, failure = 404, Failure(kind=ErrorKind.HTTP_4XX)
+        case Robots.SHAKY if world.servers.fetches[uri.url] <= 1:
+            status, failure = 503, Failure(kind=ErrorKind.HTTP_5XX)
+        case Robots.ELSEWHERE if uri.url.endswith("/robots.txt"):
+            status = 301
+        case _:
+            pass
+    return Page(uri=uri, status=status, failure=failure, elapsed=elapsed)

@@ -10,8 +10,9 @@ from simulation.machine import KilledError
 from simulation.site import Kind
 from spyder.contracts import Changes
 from spyder.errors import StoreError
-from spyder.model.records import Outcome, UriRow
-from spyder.model.states import UriState
+from spyder.model.records import CrawlUri, Outcome, UriRow
+from spyder.model.states import Purpose, UriState
+from spyder.settings import PolitenessSection
 from spyder.stores.memory import MemoryStore
 
 if TYPE_CHECKING:
@@ -69,24 +70,37 @@ class Disk:
         demand(old is None or not old.state.is_settled, f"{old} was settled and became {new}")
         if new.state.is_settled:
             self.settled[key] += 1
-            if new.state is not UriState.QUARANTINED:
+            if new.state is UriState.EXCLUDED:
+                demand(new.url in self._world.site.forbidden, f"{new.url} is excluded: {new.reason}")
+            elif new.state is not UriState.QUARANTINED:
                 demand(self._world.records[new.url], f"{new.url} is settled and its record is not on disk")
 
 
 class Servers:
     """The hosts as they see the crawl: how many connections at a time, how soon after the last one."""
 
-    def __init__(self, world: World, *, per_host: int, delay: float) -> None:
+    def __init__(self, world: World, politeness: PolitenessSection) -> None:
         self._world = world
-        self._per_host = per_host
-        self._delay = delay
+        self._per_host = politeness.per_host
+        self._delay = politeness.delay
+        self._per_ip = max(politeness.per_ip, politeness.per_host)
+        self._ip_delay = min(politeness.ip_delay, politeness.delay)
         self._active: Counter[str] = Counter()
         self._ended_at: dict[str, float] = {}
-        self.fetches: Counter[str] = Counter()
+        self._ip_used_at: dict[str, float] = {}
+        self._asked_for_rules: set[str] = set()
+        self.fetches: Counter[str] = Counter()  #: by URL
 
-    def begin(self, url: str) -> None:
+    def begin(self, uri: CrawlUri) -> None:
         """A connection begins."""
-        host, now = url.split("/")[2], self._world.machine.time
+        url, host, now = uri.url, uri.url.split("/")[2], self._world.machine.time
+        if self._world.obeys and uri.purpose is Purpose.PAGE:
+            demand(url not in self._world.site.forbidden, f"{url} is fetched although robots.txt forbids it")
+            demand(host in self._asked_for_rules, f"{url} is fetched before the robots.txt of its host")
+        if uri.purpose is Purpose.ROBOTS:
+            self._asked_for_rules.add(host)
+        if self._world.looks_up:
+            self._begin_at(uri, self._world.site.addresses[host], now)
         self._active[host] += 1
         demand(self._active[host] <= self._per_host,
                f"{host} has {self._active[host]} connections at {now:.3f}, more than {self._per_host}")
@@ -96,11 +110,25 @@ class Servers:
                    f"{host} rested {rest:.3f} s before {url} at {now:.3f}, less than {self._delay}")
         self.fetches[url] += 1
 
+    def _begin_at(self, uri: CrawlUri, ip: str, now: float) -> None:
+        """A connection to an address begins."""
+        demand(uri.address == ip, f"{uri.url} is at {ip}, the lease says {uri.address!r}")
+        self._active[ip] += 1
+        demand(self._active[ip] <= self._per_ip, f"{ip} has {self._active[ip]} connections, more than {self._per_ip}")
+        rest = now - self._ip_used_at.get(ip, -1e9)
+        demand(rest >= self._ip_delay - _ROUNDING or self._per_ip > 1,
+               f"{ip} rested {rest:.3f} s before {uri.url} at {now:.3f}, less than {self._ip_delay}")
+        self._ip_used_at[ip] = now
+
     def end(self, url: str) -> None:
         """A connection ends."""
         host = url.split("/")[2]
         self._active[host] -= 1
         self._ended_at[host] = self._world.machine.time
+        if self._world.looks_up:
+            ip = self._world.site.addresses[host]
+            self._active[ip] -= 1
+            self._ip_used_at[ip] = self._world.machine.time
 
 
 class Acknowledgements:
@@ -120,6 +148,8 @@ class Acknowledgements:
         for number in [number for number in batches if number <= sequence]:
             for outcome in batches.pop(number):
                 row = self._world.disk.rows.uris([outcome.key])[0]
+                if row is None and (outcome.ip or outcome.robots or outcome.lease in self._world.errands):
+                    continue
                 demand(row is not None and (row.state.is_settled or row.attempt > outcome.attempt),
                        f"batch {number} of {worker} is acknowledged, and the store has {row} for {outcome}")
 
@@ -155,15 +185,18 @@ def check_end(world: World) -> None:
     check_rows(world)
     site, disk = world.site, world.disk
     states = {row.url: row.state for _, row in disk.rows.iterate()}
-    reachable = site.reachable()
+    reachable = site.reachable(obeys=world.obeys)
     demand(set(states) == reachable, f"missing {reachable - set(states)}, too many {set(states) - reachable}")
     for url, state in states.items():
         expected = {Kind.MISSING: UriState.FAILED, Kind.BROKEN: UriState.FAILED,
                     Kind.POISON: UriState.QUARANTINED}.get(site.kinds[url], UriState.DONE)
+        if world.obeys and url in site.forbidden:
+            expected = UriState.EXCLUDED
         demand(state is expected, f"{url} ({site.kinds[url].name}) is {state.name}, expected {expected.name}")
     demand(all(count == 1 for count in disk.settled.values()), f"settled more than once: {disk.settled}")
-    necessary = sum(world.fetches_needed(url) for url in reachable)
-    repeated = sum(world.servers.fetches.values()) - necessary
+    fetched = reachable - site.forbidden if world.obeys else reachable
+    necessary = sum(world.fetches_needed(url) for url in fetched)
+    repeated = sum(count for url, count in world.servers.fetches.items() if url in reachable) - necessary
     demand(repeated <= world.faults * world.slots or world.is_network_bad,
            f"{repeated} repeated fetches after {world.faults} faults")
     if not world.faults and not world.is_network_bad:

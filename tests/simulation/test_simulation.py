@@ -19,7 +19,10 @@ from spyder.bus.mgmt import Membership
 from spyder.bus.outcomes import Outbox, Positions
 from spyder.frontier.active import ActiveHosts
 from spyder.frontier.frontier import Frontier
+from spyder.frontier.hosts import Address
 from spyder.frontier.leases import LeaseTable
+from spyder.frontier.origins import Origins
+from spyder.frontier.politeness import Politeness
 from spyder.nodes.coordinator import Coordinator
 from spyder.nodes.extractstage import ExtractStage
 
@@ -94,8 +97,13 @@ MUTATIONS = {
     "the end of the right to go on": [(Membership, "must_abort", "now >= self.abort_at", "False")],
     "counting with silent workers": [(Coordinator, "_beat", "hold=self._patience + _ABORT_MARGIN", "hold=0.0")],
     "what a worker holds when it greets": [(Coordinator, "_welcome", "greeting.held", "()")],
-    "the rest of hosts after a crash": [(ActiveHosts, "load", "row.next_at < rest_until", "False")],
+    "the rest of hosts after a crash": [(ActiveHosts, "load", "rest is not None", "False")],
     "looking for forgotten leases": [(Coordinator, "_beaten", "if not message.held and", "if False and")],
+    "robots.txt before pages": [(Origins, "answer", "return Purpose.ROBOTS", "return Cleared(address=address)")],
+    "what robots.txt forbids": [(Origins, "_judge", "known.matcher.allows(target)", "True")],
+    "connections of an address": [(Address, "due", "self.fetching >= self.limit", "False")],
+    "the delay of an address": [(Politeness, "free", "self._ip_delay", "False")],
+    "errands of a dead worker": [(Frontier, "release", "self._errands.drop(lease.errand)", "pass")],
     "strikes": [(Coordinator, "_bury", "self.frontier.strike(gone.worker, key, gone.reason)", "None")],
 }
 

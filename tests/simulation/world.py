@@ -24,6 +24,7 @@ from spyder.settings import (
     OutputSection,
     PolitenessSection,
     RetrySection,
+    RobotsSection,
     Settings,
     WorkerSection,
 )
@@ -49,9 +50,16 @@ class World:
         self.fault_until = random.choice([4.0, 10.0, 20.0]) if self.intensity else 0.0
         self.is_local = self.intensity > 0 and random.random() < 0.2  #: all die with the master, as of ``spyder crawl``
         self.has_long_fetches = random.random() < 0.2  #: then no worker stands still: its connections would, too
+        if self.has_long_fetches:  # what holds for less than a fetch takes would be asked for again and again
+            self.settings = msgspec.structs.replace(
+                self.settings, robots=msgspec.structs.replace(self.settings.robots, validity=86_400.0))
         self.faults = 0
         self.disk = Disk(self)
-        self.servers = Servers(self, per_host=self.settings.politeness.per_host, delay=self.settings.politeness.delay)
+        self.servers = Servers(self, self.settings.politeness)
+        self.obeys = self.settings.robots.policy == "obey"
+        self.looks_up = random.random() < 0.5
+        self.address_ttl = 1000.0 if self.has_long_fetches else random.choice([2.0, 1000.0])
+        self.errands: set[int] = set()  #: leases that are for no page
         self.acknowledgements = Acknowledgements(self)
         self.records: Counter[str] = Counter()  #: durable records by URL
         self.spools: defaultdict[str, list[list[bytes]]] = defaultdict(list)
@@ -364,7 +372,9 @@ def _settings(random: Random, slots: int) -> Settings:
             store="memory", canonical="plain", active_queues=random.choice([1, 2, 100]),
             queue_budget=random.choice([1, 5, 1000]), page_in=random.choice([1, 3, 128])),
         politeness=PolitenessSection(per_host=per_host, delay=random.choice([0.0, 0.05, 0.6]) if per_host == 1 else 0.0,
-                                     delay_factor=0.0, backoff=0.1, max_backoff=0.5),
+                                     delay_factor=0.0, backoff=0.1, max_backoff=0.5, slowdown=0.05, max_slowdown=0.2,
+                                     per_ip=random.choice([1, 2, 8]), ip_delay=random.choice([0.0, 0.02, 0.3])),
+        robots=RobotsSection(policy=random.choice(["obey", "ignore"]), validity=random.choice([3.0, 86_400.0])),
         retry=msgspec.structs.replace(retry, attempts={**retry.attempts, "http-5xx": 2},
                                       delay={**retry.delay, "http-5xx": 0.3, "worker-died": 0.3}, factor=2.0),
         bus=BusSection(master_timeout=random.choice([5.0, 300.0])),

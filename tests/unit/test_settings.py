@@ -5,7 +5,18 @@ from pathlib import Path
 import pytest
 
 from spyder.errors import SettingsError
-from spyder.settings import ProcessorSection, Section, Settings, digests, fields, from_tree, load, to_tree
+from spyder.settings import (
+    ProcessorSection,
+    Section,
+    Settings,
+    digests,
+    fields,
+    from_tree,
+    identity_file,
+    keep_contact,
+    load,
+    to_tree,
+)
 from spyder.settings_text import default_yaml, settings_markdown
 
 ROOT = Path(__file__).parents[2]
@@ -134,3 +145,38 @@ def test_digests_tell_what_master_and_workers_must_share():
     assert digests(load(overrides={"fetch.connections": 3, "project.seeds": ["http://h/"]}, environ={})) == base
     other = digests(load(overrides={"scope.depth": 3}, environ={}))
     assert {name for name in base if base[name] != other[name]} == {"scope"}
+
+
+def test_who_a_person_is_counts_where_nothing_else_says_it(tmp_path):
+    environ = {"XDG_CONFIG_HOME": str(tmp_path), "HOME": "/nowhere"}
+    path = identity_file(environ)
+    assert path == tmp_path / "spyder" / "identity.yaml"
+    assert load(environ=environ).fetch.contact == ""
+    keep_contact(path, "me@example.org")
+    assert load(environ=environ).fetch.contact == "me@example.org"
+    assert load_text(tmp_path, "fetch: {contact: 'https://x.example/'}",
+                     environ=environ).fetch.contact == "https://x.example/"
+    assert load(environ=environ, overrides={"fetch.contact": "you@example.org"}).fetch.contact == "you@example.org"
+
+
+@pytest.mark.parametrize(("environ", "path"), [
+    ({"HOME": "/h"}, "/h/.config/spyder/identity.yaml"), ({}, None), ({"HOME": ""}, None),
+    ({"HOME": "/h", "XDG_CONFIG_HOME": "rel"}, "/h/.config/spyder/identity.yaml")])
+def test_place_of_the_identity_is_that_of_the_desktop_standard(environ, path):
+    assert identity_file(environ) == (None if path is None else Path(path))
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    ("fetch: {connections: 3}", r"identity\.yaml: `fetch\.connections` does not belong here"),
+    ("scope: {mode: any}", r"`scope\.mode` does not belong here"), ("contact: x", "`contact` does not belong here"),
+    ("fetch: {contact: 3}", r"`fetch\.contact`: Expected text")])
+def test_identity_says_who_a_person_is_and_no_more(tmp_path, text, message):
+    (tmp_path / "spyder").mkdir()
+    (tmp_path / "spyder/identity.yaml").write_text(text)
+    with pytest.raises(SettingsError, match=message):
+        load(environ={"XDG_CONFIG_HOME": str(tmp_path)})
+
+
+def test_agents_of_workers_must_be_those_of_the_master():
+    one, other = (digests(load(overrides={"fetch.user_agent": agent}, environ={})) for agent in ("One/1", "Other/1"))
+    assert {name for name in one if one[name] != other[name]} == {"robots"}

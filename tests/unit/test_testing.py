@@ -20,7 +20,7 @@ def test_page_is_read_as_a_worker_reads_it():
                      headers={"Link": "</d>; rel=next", "X-Y": "1"})
     assert (page.url, page.status, page.depth) == ("http://example.org/a/", 200, 2)
     assert (page.title, page.charset, page.content_type) == ("A b", "utf-8", "text/html")
-    assert list(page.links) == ["http://example.org/d", "http://example.org/b/c"]
+    assert list(page.links) == ["http://example.org/b/c", "http://example.org/d"]
     assert page.headers["x-y"] == "1"
     assert page.tree.xpath("//a/text()") == ["é"]
     page.follow("e")

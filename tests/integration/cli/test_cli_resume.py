@@ -16,8 +16,8 @@ def crawled(spyder, site):
 
 
 @pytest.mark.parametrize(("changed", "said"), [
-    ("canonical: plain", "`standard/host`, the settings say `plain/host`"),
-    ("assignment: domain", "`standard/host`, the settings say `standard/domain`")])
+    ("canonical: plain", "`standard-2/host`, the settings say `plain/host`"),
+    ("assignment: domain", "`standard-2/host`, the settings say `standard-2/domain`")])
 def test_settings_that_keys_were_made_with_are_refused(spyder, site, crawled, changed, said):
     (spyder.folder / "other.yaml").write_text(f"frontier: {{{changed}}}\n")
 

@@ -7,10 +7,8 @@ import subprocess
 import time
 
 import pytest
-from loopback import Server, fetch_all, free_port, needs
+from loopback import Server, fetch_all, free_port, needs, new_transport
 
-from spyder.fetch.transport import Transport
-from spyder.model.clock import SystemClock
 from spyder.settings import FetchSection
 
 
@@ -21,7 +19,7 @@ def run(request):
 
     def run(test, **settings):
         async def main():
-            transport = Transport(FetchSection(**settings), clock=SystemClock())
+            transport = new_transport(FetchSection(**settings))
             try:
                 return await test(transport)
             finally:

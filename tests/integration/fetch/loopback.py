@@ -7,43 +7,57 @@ import socket
 
 import pytest
 
+from spyder.fetch.dns import Resolver
+from spyder.fetch.guard import Guard
+from spyder.fetch.transport import Transport
+from spyder.model.clock import SystemClock
 from spyder.model.records import CrawlUri
+from spyder.settings import DnsSection, GuardSection
+
+OFF, DNS = GuardSection(policy="off"), DnsSection()
 
 
 class Server:
     """Answers each request by the next reply; the last one is used again.
 
-    A reply is bytes, or a list of bytes, of seconds to wait, and of ``close``, ``reset`` and ``hang``. What doesn't
-    end in one of these keeps the connection open.
+    A reply is bytes, or a list of bytes, of seconds to wait, and of ``close``, ``reset`` and ``hang``, or a function
+    that makes such of the request. What doesn't end in one of these words keeps the connection open. *tls* is the
+    context of a server with TLS.
     """
 
-    def __init__(self, *replies):
+    def __init__(self, *replies, host="127.0.0.1", tls=None):
+        self._host = host
+        self._tls = tls
         self.replies = list(replies)
         self.requests = []
         self.accepted = 0  # connections so far
         self.open = 0  # connections that neither side has closed
         self._writers = []
+        self._tasks = set()
 
     async def __aenter__(self):
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._serve, self._host, 0, ssl=self._tls)
         self.port = self._server.sockets[0].getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}/"
+        self.url = f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}/"
         return self
 
     async def __aexit__(self, *_):
         self._server.close()
         for writer in self._writers:
             writer.transport.abort()
-        await asyncio.sleep(0)  # lets the handlers see it
+        if self._tasks:  # they see it, or are waiting
+            await asyncio.wait(self._tasks, timeout=5)
 
     async def _serve(self, reader, writer):
         self.accepted += 1
         self.open += 1
+        self._tasks.add(asyncio.current_task())
         self._writers.append(writer)
         try:
             while True:
                 self.requests.append(await reader.readuntil(b"\r\n\r\n"))
                 reply = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
+                reply = reply(self.requests[-1]) if callable(reply) else reply
                 for step in reply if isinstance(reply, list) else [reply]:
                     if not await self._do(step, reader, writer):
                         return
@@ -72,16 +86,24 @@ class Server:
         return True
 
 
-def uri(url):
-    return CrawlUri(lease=1, key=b"k", url=url)
+def uri(url, **more):
+    return CrawlUri(lease=1, key=b"k", url=url, **more)
+
+
+def new_transport(fetch, *, guard=OFF, dns=DNS, **resolver):
+    """A transport on the running loop, which may connect to anything unless *guard* says otherwise."""
+    clock, loop = SystemClock(), asyncio.get_running_loop()
+    return Transport(fetch, clock=clock, guard=Guard(guard), loop=loop,
+                     resolver=Resolver(dns, clock=clock, loop=loop, **resolver))
 
 
 async def fetch_all(transport, *urls):
-    """Fetch *urls* one after the other; the pages and bodies."""
+    """Fetch *urls*, texts or leases, one after the other; the pages and bodies."""
     results = []
     for url in urls:
         future = asyncio.get_running_loop().create_future()
-        transport.fetch(uri(url), lambda page, body, future=future: future.set_result((page, body)))
+        transport.fetch(uri(url) if isinstance(url, str) else url,
+                        lambda page, body, future=future: future.set_result((page, body)))
         results.append(await asyncio.wait_for(future, 10))
     return results
 

@@ -58,10 +58,52 @@ def test_document_is_in_the_encoding_that_browsers_choose(body, content_type, en
     assert sniff(body, content_type) == encoding
 
 
+@pytest.mark.parametrize(("text", "encoding"), [
+    ("Les élèves ont été reçus à l'école; où êtes-vous allés cet été ?", "windows-1252"),
+    ("Die Bürger können über die Straße gehen, während der König schläft.", "windows-1252"),
+    ("Zażółć gęślą jaźń. Dzisiaj będzie piękna pogoda, proszę państwa.", "iso-8859-2"),
+    ("Příliš žluťoučký kůň úpěl ďábelské ódy. Všechno je v pořádku.", "windows-1250"),
+    ("Привет мир, это простой текст на русском языке, который должен быть распознан.", "windows-1251"),
+    ("Καλημέρα κόσμε, αυτό είναι ένα απλό κείμενο στα ελληνικά.", "windows-1253"),
+    ("Türkçe karakterler: güzel bir gün yaşıyoruz İstanbul'da, değil mi?", "windows-1254"),
+    ("مرحبا بالعالم، هذا نص بسيط باللغة العربية للاختبار.", "windows-1256"),
+    ("日本語のテキストです。これは文字コードの判定を確かめるための文章です。", "shift_jis"),
+    ("日本語のテキストです。これは文字コードの判定を確かめるための文章です。", "euc-jp"),
+    ("안녕하세요 세계, 이것은 한국어로 된 간단한 문장입니다.", "euc-kr"),
+    ("你好世界，这是一个用来测试编码检测的简单中文文本。", "gbk"),
+    ("你好世界，這是一個用來測試編碼檢測的簡單中文文本。", "big5")])
+def test_encoding_that_nobody_declares_is_known_by_its_text(text, encoding):
+    body = b"<html><body class=page>" + b" " * 70_000 + b"<p>" + text.encode(encoding)
+    assert sniff(body, "text/html") == encoding
+
+
+def test_few_characters_beyond_ascii_prove_nothing():
+    assert sniff("три".encode("windows-1251"), "") == "windows-1252"
+
+
+@pytest.mark.parametrize(("body", "content_type", "encoding"), [
+    (b"\xff\xfe\0\0h\0\0\0", "", "utf-32le"),
+    (b"\0\0\xfe\xff\0\0\0h", "text/html; charset=utf-32", "utf-32be"),
+    (b"h\0\0\0", "text/html; charset=utf-32", "utf-32le"),
+    (b"\0\0\0h", "text/html; charset=UTF-32", "utf-32be"),
+    (b"plain", "text/html; charset=utf-32", "windows-1252"),
+    (b"\0h\0i", "text/html; charset=utf-16", "utf-16be"),
+    (b"h\0i\0", "text/html; charset=utf-16", "utf-16le"),
+    (b"< meta http-equiv=content-type content='text/html; charset=koi8-r'>", "", "koi8-r"),
+    (b"< meta charset=utf-16>", "", "windows-1252"),
+    (b"plain", "application/xhtml+xml", "utf-8"),
+    (b"<?xml version='1.0' encoding='koi8-r'?><meta charset='gbk'/>", "application/xhtml+xml", "koi8-r"),
+    (b"<html><meta charset='gbk'/>", "Application/XHTML+XML;x", "gbk"),
+    (b"<?xml version='1.0' encoding='utf-32'?>", "", "utf-8")])
+def test_beyond_browsers_what_the_bytes_show_counts(body, content_type, encoding):
+    assert sniff(body, content_type) == encoding
+
+
 @pytest.mark.parametrize(("body", "encoding", "text"), [
     ("\ufeffé".encode(), "utf-8", "é"),
     (b"\xff\xfe\xe9\0", "utf-16le", "é"),
     (b"\xfe\xff\0\xe9", "UTF-16BE", "é"),
+    (b"\xff\xfe\0\0\xe9\0\0\0", "utf-32le", "é"),
     (b"a\xffb", "utf-8", "a\ufffdb"),
     (b"\x80\x81", "latin1", "€\x81"),
     (b"\xf9\xda", "big5", "\u6052"),

@@ -2,15 +2,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spyder.extract.html import TITLE_LENGTH, meta_refresh, read_html, without_fragment
+from spyder.extract import html as html_module
+from spyder.extract.html import TITLE_LENGTH, Wanted, meta_refresh, read_html, without_fragment
 from spyder.model.states import LinkKind
 
 URL = "http://site.example/dir/page?x"
 
 
-def read(html, *, url=URL, content_type="text/html; charset=utf-8", limit=100, max_parse_size=1_000_000):
+def read(html, *, url=URL, content_type="text/html; charset=utf-8", limit=100, max_parse_size=1_000_000, **wanted):
     body = html if isinstance(html, bytes) else html.encode()
-    return read_html(body, url=url, content_type=content_type, limit=limit, max_parse_size=max_parse_size)
+    return read_html(body, url=url, content_type=content_type, limit=limit, max_parse_size=max_parse_size,
+                     wanted=Wanted(**wanted))
 
 
 def links(html, **options):
@@ -30,11 +32,16 @@ def test_frames_of_a_frameset_are_links():
 
 
 @pytest.mark.parametrize("html", [
-    "<a href=''>", "<a href='#top'>", "<a href=' '>", "<a>", "<a name=x>", "<a href='mailto:me@site.example'>",
+    "<iframe src=''></iframe>", "<a>", "<a name=x>", "<a href='mailto:me@site.example'>",
     "<a href='javascript:void(0)'>", "<a href='http://[::1'>", "<a href='http://a b/'>", "<a href='data:text/html,x'>",
     "<!-- <a href=x> -->", "<script>'<a href=x>'</script>", "<link href=x rel=next>", "<img src=x>", "<form action=x>"])
 def test_what_leads_to_no_page_is_no_link(html):
     assert links(html) == []
+
+
+@pytest.mark.parametrize("html", ["<a href=''>", "<a href='#top'>", "<area href=' '>"])
+def test_link_within_the_page_is_a_link_to_the_page(html):
+    assert links(html) == [URL]
 
 
 def test_base_element_moves_all_references_even_earlier_ones():
@@ -56,6 +63,61 @@ def test_links_for_those_without_scripts_or_frames_count():
     assert links(html) == ["http://site.example/dir/plain", "http://site.example/dir/a"]
     assert links("<frameset><frame src=f><noframes><a href=a>1</a></noframes></frameset>") == [
         "http://site.example/dir/f", "http://site.example/dir/a"]
+
+
+def test_links_in_drawings_and_shadow_roots_count():
+    html = "<svg><a xlink:href=a></a><a href=b></a></svg><div><template shadowrootmode=open><a href=c></template></div>"
+    assert links(html) == [f"http://site.example/dir/{name}" for name in "abc"]
+
+
+def test_frames_after_other_things_are_links_of_a_page_without_any():
+    assert links("text<frameset><frame src=a><frame src=''></frameset>") == ["http://site.example/dir/a"]
+    assert links("<a href=b>text</a><frameset><frame src=a></frameset>") == ["http://site.example/dir/b"]
+
+
+@pytest.mark.parametrize(("html", "expected"), [
+    ("<a href=a rel=nofollow><a href=b>", "b"), ("<a href=a rel='external UGC'><area href=b rel=Sponsored>", ""),
+    ("<a href=a rel=nofollow><a href=a>", "a"), ("<a href=a rel=nofollow><a href='a#x'>", "a"),
+    ("<a href=a rel=noopener>", "a"), ("<noscript><a href=a rel=nofollow><a href=b></noscript>", "b")])
+def test_links_that_are_not_endorsed_are_left_out_where_that_is_asked_for(html, expected):
+    assert links(html, endorsed=True) == [f"http://site.example/dir/{name}" for name in expected]
+    assert len(links(html)) >= len(expected)
+
+
+def test_wishes_to_robots_are_told_those_for_us_alone_with_our_name():
+    html = """<meta name=Robots content="noindex, nofollow"><meta name=" mybot " content=noarchive>
+              <meta name=otherbot content=none><meta name=robots><meta property=robots content=x>"""
+    assert read(html, agent="mybot").robots == ("noindex, nofollow", "mybot: noarchive", "")
+    assert read(html).robots == ("noindex, nofollow", "")
+
+
+def test_wishes_to_robots_are_bounded():
+    robots = read("<meta name=robots content='" + "x" * 5000 + "'>" * 1 + "<meta name=robots>" * 500).robots
+    assert (len(robots), len(robots[0])) == (html_module.MAX_ROBOTS, html_module.ROBOTS_LENGTH)
+
+
+def test_elements_beyond_the_limit_are_left_out_and_said_so(monkeypatch):
+    monkeypatch.setattr(html_module, "MAX_ELEMENTS", 3)
+    assert links("<a href=a>" * 3 + "<a href=b>") == ["http://site.example/dir/a"]
+    assert read("<a href=a>" * 3).limits == ()
+    assert read("<a href=a>" * 4).limits == ("scope.max_links",)
+
+
+@pytest.mark.parametrize("tag", ["script src=x", "title", "iframe src=f", "style"])
+def test_empty_elements_of_xhtml_end_at_once(tag):
+    html = f"<html xmlns='http://www.w3.org/1999/xhtml'><head><{tag} /></head><body><a href='a'>x</a></body></html>"
+    assert "http://site.example/dir/a" in links(html, content_type="application/xhtml+xml")
+    assert "http://site.example/dir/a" not in links(html)
+
+
+def test_base_url_is_told():
+    assert read("<base href=/x/>").base == "http://site.example/x/"
+    assert read("<p>").base == URL
+
+
+def test_visible_text_has_no_scripts_and_styles():
+    html = "<title>T</title><style>s</style><p>a<script>x</script><noscript>n</noscript><template>t</template>b"
+    assert read(html).visible_text() == "Tab"
 
 
 def test_refresh_is_a_link_of_its_own_kind():

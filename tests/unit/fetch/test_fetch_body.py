@@ -8,7 +8,7 @@ import zlib
 import brotli
 import pytest
 
-from spyder.fetch.body import BodyError, BodyReader, content_codings
+from spyder.fetch.body import BodyError, BodyFullError, BodyReader, content_codings
 from spyder.model.states import ErrorKind
 
 if sys.version_info >= (3, 14):
@@ -176,3 +176,57 @@ def test_content_encoding_that_cannot_be_undone(value):
     with pytest.raises(BodyError) as caught:
         content_codings([value])
     assert caught.value.failure.kind is ErrorKind.DECODE
+
+
+# --- ratio, and bodies of which a beginning is enough
+
+
+@pytest.mark.parametrize("codings", [("gzip",), ("deflate",), ("br",), ("zstd",), ("gzip", "br"), ("zstd", "gzip")])
+def test_given_a_bomb_then_it_ends_by_its_ratio_long_before_its_size(codings):
+    data = b"\0" * 64 * MIB
+    for coding in codings:
+        data = ENCODERS[coding](data)
+    reader = BodyReader(codings, max_wire_size=1 << 30, max_body_size=1 << 30, max_ratio=200)
+    tracemalloc.start()
+    try:
+        with pytest.raises(BodyError) as error:
+            for at in range(0, len(data), 4096):
+                reader.feed(data[at:at + 4096])
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert error.value.failure.kind is ErrorKind.BODY_LIMIT
+    assert "fetch.max_ratio" in error.value.failure.detail
+    assert peak < 8 * MIB
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd"])
+def test_given_a_small_body_of_one_letter_then_its_ratio_does_not_matter(coding):
+    reader = BodyReader((coding,), max_wire_size=1 << 20, max_body_size=1 << 20, max_ratio=10)
+    reader.feed(ENCODERS[coding](b"\0" * MIB))
+    assert len(reader.finish()) == MIB
+
+
+@pytest.mark.parametrize("codings", [(), ("gzip",), ("br", "gzip")])
+def test_given_a_body_of_which_a_beginning_is_enough_then_reading_stops_there(codings):
+    text = b"".join(b"%d\n" % number for number in range(200_000))
+    data = text
+    for coding in codings:
+        data = ENCODERS[coding](data)
+    reader = BodyReader(codings, max_wire_size=10, max_body_size=10, keep=500_000)
+    with pytest.raises(BodyFullError):
+        for at in range(0, len(data), 1000):
+            reader.feed(data[at:at + 1000])
+    assert reader.finish() == text[:500_000]
+
+
+@pytest.mark.parametrize("codings", [(), ("gzip",)])
+def test_given_a_body_that_is_shorter_then_all_of_it_is_kept(codings):
+    text = b"x" * 500_000
+    reader = BodyReader(codings, max_wire_size=10, max_body_size=10, keep=500_000)
+    reader.feed(gzip.compress(text) if codings else text)
+    assert reader.finish() == text
+    broken = BodyReader(("gzip",), max_wire_size=10, max_body_size=10, keep=500_000)
+    broken.feed(gzip.compress(text)[:-4])
+    with pytest.raises(BodyError, match="ends early"):
+        broken.finish()

@@ -38,8 +38,32 @@ def test_an_unsupported_protocol_after_the_connection_is_the_servers():
     (404, TRUNCATED, Failure(kind=ErrorKind.HTTP_4XX, detail="404; body: truncated")),
     (429, None, Failure(kind=ErrorKind.HTTP_429, detail="429")),
     (599, None, Failure(kind=ErrorKind.HTTP_5XX, detail="599")),
+    (500, None, Failure(kind=ErrorKind.HTTP_500, detail="500")),
+    (502, None, Failure(kind=ErrorKind.HTTP_5XX, detail="502")),
+    (505, None, Failure(kind=ErrorKind.HTTP_501, detail="505")),
+    (522, None, Failure(kind=ErrorKind.HTTP_5XX, detail="522")),
+    (425, None, Failure(kind=ErrorKind.HTTP_408, detail="425")),
     (600, None, Failure(kind=ErrorKind.PROTOCOL, detail="status 600")),
     (199, TRUNCATED, Failure(kind=ErrorKind.PROTOCOL, detail="status 199")),
 ])
 def test_statuses(status, failure, expected):
     assert judge(status, failure) == expected
+
+
+@pytest.mark.parametrize(("message", "is_asked", "setting"), [
+    ("Operation timed out after 120001 milliseconds with 5 bytes received", True, "fetch.timeout"),
+    ("Operation timed out after 120001 milliseconds with 0 bytes received", False, "fetch.timeout"),
+    ("Connection timed out after 10001 milliseconds", False, "fetch.connect_timeout"),
+    ("SSL connection timeout", False, "fetch.connect_timeout"),
+    ("the peer speaks no HTTP/2", True, "fetch.timeout"),
+])
+def test_a_timeout_names_its_setting(message, is_asked, setting):
+    failure = curl_failure(28, message, is_connected=True, is_asked=is_asked, max_wire_size=9)
+    assert failure == Failure(kind=ErrorKind.TIMEOUT, detail=f"{message} ({setting})")
+
+
+@pytest.mark.parametrize(("has_head", "kind"), [(True, ErrorKind.TRUNCATED), (False, ErrorKind.RESET)])
+def test_an_end_of_tls_without_a_farewell_is_truncation_once_the_head_is_there(has_head, kind):
+    failure = curl_failure(56, "OpenSSL SSL_read: SSL routines::unexpected eof while reading", is_connected=True,
+                           has_head=has_head, max_wire_size=9)
+    assert failure.kind is kind

@@ -14,7 +14,7 @@ from spyder.model.records import CrawlUri, Failure, FetchNotice, Link, Outcome, 
 from spyder.model.scoping import HostScoping
 from spyder.model.states import ErrorKind, LinkKind, UriState
 from spyder.model.url import HOST_BYTES, UriIdentity
-from spyder.settings import FrontierSection, LimitsSection, PolitenessSection, RetrySection
+from spyder.settings import FrontierSection, LimitsSection, PolitenessSection, RetrySection, RobotsSection
 from spyder.stores.memory import MemoryStore
 from spyder.testing import ManualClock
 
@@ -93,7 +93,8 @@ def audit(frontier: Frontier, store: FrontierStore) -> None:
         else:
             resting_entries += entries[host.key]
     assert queued == books.queued
-    assert resting_entries <= frontier.busy_hosts, "a host without work leaves the index when its last lease ends"
+    needed = sum(host.is_needed for host in frontier._hosts)
+    assert resting_entries <= needed, "a host without work leaves the index when its last lease ends"
     scheduled = store.due(frontier.project.to_bytes(2, "big") + b"\xff" * 6, EVERYTHING)
     assert len(scheduled) == books.scheduled
 
@@ -104,7 +105,7 @@ class Crawl:
     def __init__(self, clock: ManualClock, *, store: FrontierStore | None = None, mode: str = "host",
                  assignment: str = "host", canonical: str = "plain", prioritizer=None, per_host: int = 1,
                  delay: float = 0.0, delay_factor: float = 0.0, pages: int | None = None, project: str = "default",
-                 **sections) -> None:
+                 looks_up: bool = False, **sections) -> None:
         self.clock = clock
         self.project = project
         self.store = AuditedStore(store if store is not None else MemoryStore())
@@ -115,6 +116,8 @@ class Crawl:
                                                **sections.get("politeness", {})})
         self.retry = RetrySection(**sections.get("retry", {}))
         self.limits = LimitsSection(pages=pages)
+        self.robots = RobotsSection(**{"policy": "ignore", **sections.get("robots", {})})
+        self.looks_up = looks_up
         self.prioritizer = prioritizer or FirstComeFirstServed()
         self.identity = UriIdentity(plugins.find("canonical", self.settings.canonical),
                                     plugins.find("assignment", self.settings.assignment))
@@ -123,7 +126,8 @@ class Crawl:
     def _build(self) -> Frontier:
         return Frontier(store=self.store, clock=self.clock, identity=self.identity, scoping=HostScoping(self.mode),
                         prioritizer=self.prioritizer, frontier=self.settings, politeness=self.politeness,
-                        retry=self.retry, limits=self.limits, project=self.project)
+                        retry=self.retry, limits=self.limits, project=self.project, robots=self.robots, agent="spyder",
+                        looks_up=self.looks_up)
 
     def restart(self, reopen: Callable[[], FrontierStore] | None = None, *, in_good_order: bool = False,
                 **changed) -> None:

@@ -343,7 +343,7 @@ def test_given_a_wider_scope_when_resumed_then_links_from_now_on_are_in_it(clock
 
 @pytest.mark.parametrize(("changed", "words"), [
     ({"canonical": "standard"}, r"built with frontier.canonical/assignment `plain/host`, the settings say "
-                                r"`standard/host`: set them back, or begin anew with --fresh"),
+                                r"`standard-2/host`: set them back, or begin anew with --fresh"),
     ({"assignment": "domain"}, r"`plain/host`, the settings say `plain/domain`: set them back"),
 ])
 def test_given_settings_that_keys_were_made_with_when_they_differ_then_it_says_what_to_do_and_harms_nothing(

@@ -82,7 +82,7 @@ def test_given_a_page_when_settled_then_it_is_done_and_its_links_are_queued_with
     assert crawl.frontier.counts["bytes"] == 10 and crawl.frontier.counts["fetches"] == 1
 
 
-@pytest.mark.parametrize("kind", [kind for kind in ErrorKind if not kind.is_transient])
+@pytest.mark.parametrize("kind", [kind for kind in ErrorKind if not (kind.is_transient or kind.is_exclusion)])
 def test_given_a_failure_that_no_retry_mends_when_settled_then_it_is_failed_with_its_reason(clock, kind):
     crawl = Crawl(clock)
     crawl.seed(A)
@@ -326,12 +326,12 @@ def test_given_another_holder_when_the_late_outcome_settles_then_the_holders_own
 
 @pytest.mark.parametrize("is_lost", [False, True])
 def test_given_a_superseded_lease_when_the_uri_is_leased_anew_then_the_old_holders_end_is_only_its_own(clock, is_lost):
-    crawl = Crawl(clock, per_host=9, politeness={"backoff": 0.0}, retry={"delay": {"reset": 1.0}})
+    crawl = Crawl(clock, per_host=9, politeness={"backoff": 0.0}, retry={"delay": {"truncated": 1.0}})
     crawl.seed(A)
     old = crawl.one("w1")
     crawl.release("w1")
     second = crawl.one("w2")
-    crawl.fail(old, ErrorKind.RESET, worker="w1")
+    crawl.fail(old, ErrorKind.TRUNCATED, worker="w1")
     clock.advance(2)
     crawl.turn()
     third = crawl.one("w3")

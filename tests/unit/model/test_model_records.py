@@ -59,7 +59,8 @@ def test_given_kinds_of_error_when_asked_then_trouble_of_a_host_is_worth_a_retry
     trouble = {kind for kind in ErrorKind if kind.is_host_trouble}
     assert trouble == {ErrorKind.DNS, ErrorKind.CONNECT, ErrorKind.TLS, ErrorKind.TIMEOUT, ErrorKind.RESET,
                        ErrorKind.HTTP_429, ErrorKind.HTTP_5XX}
-    assert {kind for kind in ErrorKind if kind.is_transient} == trouble | {ErrorKind.TRUNCATED, ErrorKind.PROXY}
+    assert {kind for kind in ErrorKind if kind.is_transient} == trouble | {
+        ErrorKind.TRUNCATED, ErrorKind.PROXY, ErrorKind.HTTP_408, ErrorKind.HTTP_500}
 
 
 def test_given_exit_codes_when_compared_then_each_has_its_own_number_that_a_shell_can_show():

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import ada_url
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from spyder.errors import UrlError
@@ -33,7 +34,26 @@ def test_given_a_url_when_parsed_then_it_is_as_the_standard_writes_it_without_fr
     assert parse(text).href == href
 
 
-@pytest.mark.parametrize("text", ["", "example.org", "http://", "http://[::1", "http://a b/", "http://\ud800/", "//x"])
+@pytest.mark.parametrize(("text", "href"), [
+    ("https://\u1e9e.foo.example/", "https://xn--zca.foo.example/"),  # a capital sharp s, once two letters
+    ("https://%E1%BA%9E.foo.example/", "https://xn--zca.foo.example/"), ("https://\u2183.example/", "https://xn--r5g.example/"),
+    ("https://look\u180eout.example/", "https://lookout.example/"), ("http://a.x\tn--pokxncvks/", "http://a.xn--pokxncvks/"),
+    ("http://a.XN--pokxncvks/x#y", "http://a.xn--pokxncvks/x"), ("http://xn--ls8h=/", "http://xn--ls8h=/"),
+    ("http://a.example/x/.y/..", "http://a.example/x/"), ("http://a.example//.y/./z", "http://a.example//.y/z"),
+    ("http://a.example/^?^", "http://a.example/%5E?^"), ("http://xn--bcher-kva.example/%5E", "http://xn--bcher-kva.example/%5E")])
+def test_given_names_and_characters_of_a_newer_standard_when_parsed_then_that_holds(text, href):
+    assert parse(text).href == href
+    assert resolve_all("http://ss.foo.example/d/", [text.partition("#")[0]], 1) == {href: None}
+    assert parse("http://ss.foo.example/d/").join(text).href == href
+    assert parse(href).href == href
+    assert parse(href).join("b").host == parse(href).host
+    assert list(resolve_all(href, ["/b"], 1)) == [parse(href).join("/b").href]
+
+
+@pytest.mark.parametrize("text", ["", "example.org", "http://", "http://[::1", "http://a b/", "http://\ud800/", "//x",
+                                  "http://a.example/\ud800", "http://xn--\udfff/", "http://a\x00b/", "http://[::1]x/",
+                                  "http://a:99999/", "http://%00/", "http://" + "[" * 100_000,
+                                  b"http://a.example/", None, 7])
 def test_given_what_is_no_url_when_parsed_then_the_error_shows_one(text):
     with pytest.raises(UrlError, match=r"https://example\.org/"):
         parse(text)
@@ -74,6 +94,43 @@ def test_given_a_reference_that_is_none_when_joined_then_there_is_no_url(referen
 def test_given_a_parsed_url_when_its_host_is_cut_from_its_text_then_it_is_the_parsers(href):
     url = parse(href)
     assert host_of(url.href) == url.host
+
+
+def test_given_a_huge_url_when_parsed_then_it_is_one_and_no_seed():
+    text = "http://a.example/" + "é/" * 1_000_000
+    assert parse(text).href.startswith("http://a.example/%C3%A9")
+    assert parse("http://a.example/").join("y" * 5_000_000).pathname == "/" + "y" * 5_000_000
+    with pytest.raises(UrlError, match=r"a URL has [0-9,]+ at the most"):
+        parse_seed(text)
+
+
+PIECES = st.sampled_from([
+    "http:", "https:", "HTTP:", "/", "//", "\\", "a", "b.example", "xn--", "-", "%", "%2e", "/.a/", "%41", "%C3%BC",
+    "%E1%BA%9E", "ss", "ß", "\u1e9e", "0x7f", "1.", ".", "..", "?", "#", "@", ":", "[", "]", "::1", "80", " ", "\t",
+    "\n", "\x00", "\x7f",
+    "<", '"', "^", "|", "{", "`", "A", "ä", "\ud800", "\u180e", "é"])
+
+
+@given(st.sampled_from(["http://ss.example/d/p?q", "https://u:p@a.example:81/d/", "http://[::1]/", "http://xn--zca.example/"]),
+       st.lists(PIECES, max_size=9).map("".join))
+@example("http://ss.example/", "//%E1%BA%9E.example/x")
+@example("http://ss.example/", "http:%E1%BA%9E.example/x")
+@example("http://ss.example/", "/\t/%E1%BA%9E.example/x")
+@example("http://ss.example/", "\\\\%E1%BA%9E.example/x")
+@settings(max_examples=1500, deadline=None)
+def test_given_any_reference_when_resolved_quickly_then_it_means_what_it_means_to_the_slow_library(base, reference):
+    try:
+        exact = ada_url.URL(reference, base).href
+    except ValueError:
+        exact = ""
+    wanted = exact.partition("#")[0] if exact.startswith(("http://", "https://")) else ""
+    url = parse(base).join(reference)
+    assert (url.href if url and url.is_fetchable else "") == wanted
+    assert bool(url) == bool(exact)
+    if "#" not in reference:
+        assert list(resolve_all(base, [reference], 1)) == ([wanted] if wanted else [])
+    if wanted:
+        assert parse(wanted).href == wanted
 
 
 @given(st.text(max_size=60))

@@ -264,7 +264,7 @@ def test_given_a_checkpoint_without_its_store_when_a_crawl_begins_then_it_is_ref
 
 @pytest.mark.parametrize(("overrides", "has_seeds", "words"), [
     ({"frontier.canonical": "standard"}, True, "was made with frontier.canonical/assignment `plain/host`, the settings "
-                                               "say `standard/host`: set them as they were"),
+                                               "say `standard-2/host`: set them as they were"),
     ({"project.name": "news"}, False, "has no URIs of project `news`, only of `default`: set `project.name`, or"),
 ])
 def test_given_other_settings_when_a_crawl_is_to_begin_then_it_says_what_to_do(

@@ -24,7 +24,7 @@ from spyder.model.scoping import HostScoping
 from spyder.model.states import UriState
 from spyder.model.url import UriIdentity
 from spyder.nodes.coordinator import Coordinator
-from spyder.settings import digests, load
+from spyder.settings import RobotsSection, digests, load
 from spyder.stores.memory import MemoryStore
 from spyder.testing import ManualClock
 
@@ -69,7 +69,8 @@ class Scene:
             store=self.store, clock=self.clock, identity=UriIdentity(
                 plugins.find("canonical", "plain"), plugins.find("assignment", "host")),
             scoping=HostScoping("any"), prioritizer=FirstComeFirstServed(), frontier=settings.frontier,
-            politeness=settings.politeness, retry=settings.retry, limits=settings.limits)
+            politeness=settings.politeness, retry=settings.retry, limits=settings.limits,
+            robots=RobotsSection(policy="ignore"), agent="spyder", looks_up=False)
         self.master = Coordinator(settings, identity="master:h:1:abc", frontier=frontier, port=self, clock=self.clock,
                                   expects_survivors=expects_survivors)
 

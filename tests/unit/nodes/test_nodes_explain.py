@@ -107,7 +107,7 @@ def test_given_a_done_uri_then_its_last_outcome_is_told(clock):
 @pytest.mark.parametrize("attempts", [0, 2])
 def test_given_a_failed_uri_then_it_tells_the_reason_and_what_to_do(clock, attempts):
     crawl = Crawl(clock, retry={"attempts": {"http-5xx": attempts}, "delay": {"http-5xx": 0.0}},
-                  politeness={"backoff": 0.0})
+                  politeness={"backoff": 0.0, "slowdown": 0.0})
     crawl.seed(A)
     for _ in range(attempts + 1):
         crawl.turn()

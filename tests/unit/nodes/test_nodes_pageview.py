@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from spyder.contracts import Extraction
 from spyder.model.records import CrawlUri, Page
 from spyder.model.states import LinkKind
 from spyder.nodes.board import STAGE_NAMES, Board, Cell
@@ -13,8 +14,8 @@ from spyder.nodes.pageview import FetchedPage
 def view(body=b"", *, content_type="text/html", charset="", headers=(), links=()):
     page = Page(uri=CrawlUri(lease=1, key=b"k", url="http://a.example/dir/page", depth=3), status=200,
                 headers=(("content-type", content_type), *headers))
-    return FetchedPage(page, body, content_type=content_type.partition(";")[0], charset=charset, title="T",
-                       links=dict.fromkeys(links, LinkKind.NAVIGATION))
+    found = Extraction(links=dict.fromkeys(links, LinkKind.NAVIGATION), charset=charset, title="T")
+    return FetchedPage(page, body, media_type=content_type.partition(";")[0], extraction=found)
 
 
 def test_given_a_page_when_asked_then_it_tells_url_status_depth_and_joined_headers():

@@ -17,12 +17,20 @@ from spyder.errors import PluginError
 from spyder.model.clock import StageTimes
 from spyder.model.limits import MAX_LINK_BYTES, MAX_LINKS, MAX_URL
 from spyder.model.records import CrawlUri, Failure, Page, PageRecord
-from spyder.model.states import ErrorKind, LinkKind
+from spyder.model.states import ErrorKind, LinkKind, Purpose
 from spyder.model.url import UriIdentity
 from spyder.nodes import processors
 from spyder.nodes.pipeline import Pipeline, SeenLinks
 from spyder.nodes.processors import Stage
-from spyder.settings import ExtractSection, FetchSection, ProcessorSection, RetrySection, ScopeSection, Settings
+from spyder.settings import (
+    ExtractSection,
+    FetchSection,
+    ProcessorSection,
+    RetrySection,
+    RobotsSection,
+    ScopeSection,
+    Settings,
+)
 
 NOW = 1_700_000_000.0
 HTML = b"""<title> A  title </title><a href="/1">1</a><a href="/1#part">again</a><a href="http://b.example/">b</a>
@@ -109,7 +117,13 @@ def test_given_a_processor_that_follows_more_than_a_message_carries_when_process
     assert f"the first {len(urls)} are followed" in caplog.text
 
 
-@pytest.mark.parametrize("content_type", ["text/plain", "application/pdf", "", "nonsense;;;"])
+@pytest.mark.parametrize("content_type", ["", "nonsense;;;", "text/html", "TEXT/HTML ; charset=x", "*/*"])
+def test_given_no_media_type_or_html_when_processed_then_the_body_decides_and_it_is_html(content_type):
+    done = Worker()(content_type=content_type)
+    assert (len(hrefs(done)), done.record.title) == (3, "A  title".replace("  ", " "))
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "application/pdf", "image/png", "application/x-unheard-of"])
 def test_given_another_media_type_when_processed_then_it_is_no_html(content_type):
     done = Worker()(content_type=content_type)
     assert (hrefs(done), done.record.title, done.outcome.failure) == ([], "", None)
@@ -128,7 +142,7 @@ def test_given_a_strange_body_when_processed_then_there_is_an_outcome_all_the_sa
 def test_given_an_extractor_that_fails_when_processed_then_the_outcome_says_so(monkeypatch):
     def broken(*args, **kwargs):
         raise RuntimeError("no \ud800 tree")
-    monkeypatch.setattr("spyder.nodes.pipeline.read_html", broken)
+    monkeypatch.setattr("spyder.extract.builtin.read_html", broken)
     done = Worker()()
     assert done.outcome.failure.kind is ErrorKind.EXTRACT
     assert "RuntimeError" in done.outcome.failure.detail
@@ -403,3 +417,121 @@ def test_given_the_least_memory_when_links_are_seen_then_it_still_answers():
 def test_given_what_is_parsed_at_most_when_a_page_is_longer_then_its_end_is_ignored():
     body = b'<a href="/near">' + b" " * 5000 + b'<a href="/far">'
     assert hrefs(Worker(extract=ExtractSection(max_parse_size=1000))(body)) == ["http://a.example/near"]
+
+
+# -- marks
+
+
+def test_given_a_header_that_asks_for_it_when_processed_then_the_marks_are_in_the_record_and_no_link_is_followed():
+    header = (("x-robots-tag", "noarchive, none"), ("x-robots-tag", "other: nosnippet"))
+    done = Worker()(headers=header)
+    assert (done.record.marks, hrefs(done)) == (("noarchive", "nofollow", "noindex"), [])
+    assert hrefs(Worker()(headers=(*header, ("location", "/to")), status=301)) == ["http://a.example/to"]
+    assert len(hrefs(Worker()(headers=(("x-robots-tag", "noindex, other: nofollow"),)))) == 3
+
+
+def test_given_that_headers_are_not_heeded_when_processed_then_links_are_followed_and_marked_all_the_same():
+    done = Worker(robots=RobotsSection(header=False))(headers=(("x-robots-tag", "spyder: nofollow"),))
+    assert (done.record.marks, len(hrefs(done))) == (("nofollow",), 3)
+
+
+# -- what a host must tell before its pages are fetched
+
+
+def ask_robots(worker, body, *, url="http://a.example/robots.txt", **page):
+    done = worker(body, url=url, content_type="text/plain", purpose=Purpose.ROBOTS, **page)
+    assert done.record is None
+    return done.outcome
+
+
+def test_given_a_robots_txt_when_read_then_its_rules_are_in_the_outcome_and_no_processor_sees_it():
+    seen = []
+    body = b"User-agent: spyder\nDisallow: /x\nCrawl-delay: 900\nSitemap: /s.xml\n\nUser-agent: *\nDisallow: /"
+    outcome = ask_robots(Worker(seen.append), body)
+    assert (outcome.robots.allow, outcome.robots.disallow) == ((), ("/x",))
+    assert outcome.robots.crawl_delay == RobotsSection().max_crawl_delay
+    assert outcome.robots.sitemaps == ("http://a.example/s.xml",)
+    assert (outcome.links, seen, outcome.failure) == ((), [], None)
+
+
+@pytest.mark.parametrize(("sections", "disallow"), [
+    ({"fetch": FetchSection(user_agent="Other/2 (+mail@example.org)")}, ("/o",)),
+    ({"robots": RobotsSection(agent="third"), "fetch": FetchSection(user_agent="Other/2")}, ("/t",))])
+def test_given_another_agent_when_a_robots_txt_is_read_then_its_groups_count(sections, disallow):
+    body = b"User-agent: other\nDisallow: /o\nUser-agent: third\nDisallow: /t\nUser-agent: *\nDisallow: /"
+    assert ask_robots(Worker(**sections), body).robots.disallow == disallow
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_given_a_robots_txt_that_is_elsewhere_when_read_then_its_place_is_a_link_whatever_the_scope(status):
+    worker = Worker(scope=ScopeSection(exclude=("other",)))
+    for _ in range(2):  # nor is it left out because it was reported before
+        outcome = ask_robots(worker, b"Disallow: /", status=status, headers=(("location", "//other.example/r?1"),))
+        assert outcome.robots is None
+        assert [(link.url, link.kind) for link in outcome.links] == [("http://other.example/r?1", LinkKind.REDIRECT)]
+        assert outcome.links[0].key == worker.identity.key(1, "http://other.example/r?1")
+
+
+@pytest.mark.parametrize(("status", "kind"), [(404, ErrorKind.HTTP_4XX), (503, ErrorKind.HTTP_5XX)])
+def test_given_no_robots_txt_when_read_then_the_status_is_told_and_the_body_says_nothing(status, kind):
+    failure = Failure(kind=kind)
+    outcome = ask_robots(Worker(), b"User-agent: *\nDisallow: /", status=status, failure=failure)
+    assert (outcome.robots, outcome.links, outcome.failure) == (None, (), failure)
+
+
+def test_given_a_robots_txt_that_was_cut_at_the_limit_when_read_then_what_is_there_counts():
+    too_large = Failure(kind=ErrorKind.BODY_LIMIT)
+    outcome = ask_robots(Worker(), b"User-agent: *\nDisallow: /x\n", failure=too_large)
+    assert (outcome.robots.disallow, outcome.failure) == (("/x",), None)
+    nothing = ask_robots(Worker(), b"", failure=too_large)
+    assert (nothing.robots, nothing.failure) == (None, too_large)
+
+
+@pytest.mark.parametrize("kind", [ErrorKind.DECODE, ErrorKind.TRUNCATED, ErrorKind.TIMEOUT])
+def test_given_a_robots_txt_that_did_not_arrive_well_when_read_then_it_is_a_failure_and_no_permission(kind):
+    outcome = ask_robots(Worker(), b"", failure=Failure(kind=kind))
+    assert (outcome.robots, outcome.failure.kind) == (None, kind)
+
+
+def test_given_a_look_up_when_it_ends_then_the_address_is_told_and_nothing_is_recorded():
+    worker = Worker()
+    uri = CrawlUri(lease=7, key=worker.identity.key(1, "http://a.example/"), url="http://a.example/",
+                   purpose=Purpose.ADDRESS)
+    done = worker.pipeline(Page(uri=uri, ip="192.0.2.7", address_ttl=60.0), b"", now=NOW)
+    assert (done.outcome.ip, done.outcome.address_ttl, done.record) == ("192.0.2.7", 60.0, None)
+
+
+# -- validators, limits, credentials
+
+
+@pytest.mark.parametrize(("status", "headers", "expected"), [
+    (200, (("etag", '"1"'), ("last-modified", "Wed, 21 Oct 2015 07:28:00 GMT")),
+     '"1"\nWed, 21 Oct 2015 07:28:00 GMT'),
+    (200, (), ""), (203, (("etag", '"1"'),), ""), (304, (), '"old"\n'), (304, (("etag", '"2"'),), '"2"\n'),
+])
+def test_given_an_answer_when_processed_then_the_outcome_carries_what_the_next_fetch_asks_with(
+        status, headers, expected):
+    done = Worker()(b"", status=status, headers=headers, validators='"old"\n')
+    assert done.outcome.validators == expected
+    assert done.outcome.failure is None
+    assert done.record.status == status
+    assert Worker(fetch=FetchSection(conditional=False))(b"", headers=headers).outcome.validators == ""
+
+
+def test_given_a_page_that_failed_when_processed_then_the_next_fetch_asks_for_all_of_it():
+    failure = Failure(kind=ErrorKind.TRUNCATED)
+    assert Worker()(b"", headers=(("etag", '"1"'),), failure=failure).outcome.validators == ""
+
+
+def test_given_a_seed_with_a_password_when_processed_then_no_record_shows_it():
+    done = Worker()(url="http://me:secret@a.example/x", referrer="http://me:secret@a.example/",
+                    redirects=("http://me:secret@a.example/y",), is_seed=True)
+    assert b"secret" not in msgspec.json.encode(done.record)
+    assert (done.record.url, done.record.referrer) == ("http://a.example/x", "http://a.example/")
+
+
+def test_given_a_page_of_which_something_was_cut_off_when_processed_then_the_record_names_the_settings():
+    worker = Worker()
+    page = Page(uri=CrawlUri(lease=7, key=worker.identity.key(1, "http://a.example/"), url="http://a.example/"),
+                status=200, limits=("fetch.max_cookies",))
+    assert worker.pipeline(page, b"", now=NOW).record.limits == ("fetch.max_cookies",)

@@ -1,0 +1,236 @@
+"""What is known of origins: the addresses of their names and their robots.txt, asked for before any page of theirs.
+
+Pure decisions over rows that the ledger keeps; who asks, and when, is decided in :mod:`spyder.frontier.frontier`.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Final, assert_never
+
+import msgspec
+
+from spyder.frontier.ledger import Ledger
+from spyder.frontier.policy import retry_delay
+from spyder.model.records import OriginRow, Outcome, RobotsRules
+from spyder.model.robots import RobotsMatcher, RobotsVerdict, robots_verdict
+from spyder.model.states import ErrorKind, Purpose
+from spyder.model.url import literal_address, origin_of
+from spyder.settings import RetrySection, RobotsSection
+
+#: Origins that are remembered; the others are read from the store when they are asked for.
+_REMEMBERED: Final = 8192
+#: Characters of rules that are remembered: a hostile robots.txt has half a million.
+_RULES_REMEMBERED: Final = 32_000_000
+#: Redirects of a robots.txt that are followed (RFC 9309, section 2.3.1.2).
+MAX_HOPS: Final = 5
+#: Seconds for which the last good copy is used while no newer one can be had (RFC 9309, section 2.4, allows it).
+_STALE: Final = 7 * 86_400.0
+#: Retries of a robots.txt when the failure is of a class that is not retried for pages.
+_RETRIES: Final = 2
+
+
+class Refusal(msgspec.Struct, frozen=True, kw_only=True):
+    """A rule forbids the URI."""
+
+    kind: ErrorKind
+    reason: str  #: one line for people
+
+
+class Held(msgspec.Struct, frozen=True, kw_only=True):
+    """Nobody knows yet: robots.txt can't be had, and is asked for again at a later time."""
+
+    until: float  #: wall time, seconds
+
+
+class Cleared(msgspec.Struct, frozen=True, kw_only=True):
+    """The URI may be fetched."""
+
+    address: str = ""  #: to connect to; empty: the worker looks it up
+    crawl_delay: float = 0.0  #: seconds that robots.txt asks for
+
+
+#: What may be done about a URI now: fetch it, never, later, or ask first for what a purpose names.
+Answer = Cleared | Refusal | Held | Purpose
+
+
+class _Known:
+    """An origin's row, and its rules ready to be asked."""
+
+    __slots__ = ("literal", "matcher", "row", "size")
+
+    def __init__(self, row: OriginRow, literal: str) -> None:
+        self.row = row
+        self.literal = literal
+        self.matcher: RobotsMatcher | None = None
+        self.size = 0
+
+
+class Origins:
+    """The origins of a project. *looks_up* says that names are looked up before pages are fetched."""
+
+    def __init__(self, ledger: Ledger, robots: RobotsSection, retry: RetrySection, *, agent: str,
+                 looks_up: bool) -> None:
+        self._ledger = ledger
+        self._robots = robots
+        self._retry = retry
+        self._agent = agent
+        self._looks_up = looks_up
+        self._obeys = robots.policy == "obey"
+        self._known: OrderedDict[str, _Known] = OrderedDict()
+        self._rules_size = 0
+
+    def answer(self, href: str, now: float) -> Answer:
+        """What may be done about the fetch URL *href* at *now* (wall time, seconds)."""
+        origin = origin_of(href)
+        known = self._of(origin)
+        row = known.row
+        needs_address = self._looks_up and not known.literal
+        if needs_address and row.address_until <= now:
+            return Purpose.ADDRESS
+        if needs_address and row.refused:
+            return Refusal(kind=ErrorKind.ADDRESS, reason=row.refused)
+        address = known.literal or (row.address if self._looks_up else "")
+        if not self._obeys:
+            return Cleared(address=address)
+        verdict = row.verdict if row.agent == self._agent else ""
+        if (not verdict or row.verdict_until <= now) and row.retry_at <= now:
+            return Purpose.ROBOTS
+        match verdict:
+            case "allow":
+                return Cleared(address=address)
+            case "rules":
+                return self._judge(known, href[len(origin) - 1:] if href.startswith(origin) else _target(href), address)
+            case "refuse":
+                return Refusal(kind=ErrorKind.ROBOTS_UNREACHABLE, reason=row.reason)
+            case _:
+                return Held(until=row.retry_at)
+
+    def address_for(self, url: str, now: float) -> str | None:
+        """The address to connect to for *url*, an errand's; None when it must be looked up first."""
+        known = self._of(origin_of(url))
+        if known.literal or not self._looks_up:
+            return known.literal
+        return known.row.address if known.row.address_until > now and not known.row.refused else None
+
+    def refusal_for(self, url: str, now: float) -> str:
+        """Why nothing may be connected to for *url*, as far as is known; empty when nothing forbids it."""
+        row = self._of(origin_of(url)).row
+        return row.refused if row.address_until > now else ""
+
+    def _judge(self, known: _Known, target: str, address: str) -> Answer:
+        rules = known.row.rules
+        assert rules is not None
+        if known.matcher is None:
+            known.matcher = RobotsMatcher(rules)
+        if target == "/robots.txt" or known.matcher.allows(target):  # itself it can't forbid: RFC 9309, section 2.2.2
+            return Cleared(address=address, crawl_delay=rules.crawl_delay)
+        rule = known.matcher.rule_for(target)
+        return Refusal(kind=ErrorKind.ROBOTS, reason=f"disallow: {rule[1]}" if rule else "disallowed")
+
+    # -- what was learnt -----------------------------------------------------------------------------------------
+
+    def take_address(self, origin: str, outcome: Outcome, now: float) -> None:
+        """Stage what a look-up of the name of *origin* gave. That there is no address is its host's trouble."""
+        known = self._of(origin)
+        if outcome.failure is None:
+            known.row.address, known.row.refused = outcome.ip, ""
+        elif outcome.failure.kind is ErrorKind.ADDRESS:
+            known.row.address, known.row.refused = "", outcome.failure.detail or "the guard refuses its address"
+        else:
+            return
+        known.row.address_until = now + max(outcome.address_ttl, 1.0)
+        self._stage(origin, known)
+
+    def forget_address(self, origin: str) -> None:
+        """Stage that the address of *origin* is looked up anew: a connection to it failed."""
+        known = self._of(origin)
+        if known.row.address and not known.literal:
+            known.row.address_until = 0.0
+            self._stage(origin, known)
+
+    def take_robots(self, origin: str, outcome: Outcome, now: float) -> tuple[str, ...]:
+        """Stage what the fetch of the robots.txt of *origin* gave, redirects followed. Returns its sitemaps."""
+        known = self._of(origin)
+        row, failure = known.row, outcome.failure
+        verdict = robots_verdict(outcome.status) if outcome.status else RobotsVerdict.HOLD
+        if failure is not None and failure.kind not in _ANSWERS and verdict is not RobotsVerdict.ALLOW:
+            verdict = RobotsVerdict.HOLD  # there was an answer, and it could not be read
+        if verdict is RobotsVerdict.PARSE and outcome.robots is None:
+            verdict = RobotsVerdict.HOLD
+        match verdict:
+            case RobotsVerdict.PARSE:
+                self._learn(known, "rules", outcome.robots, now)
+            case RobotsVerdict.ALLOW:
+                self._learn(known, "allow", None, now)
+            case RobotsVerdict.REDIRECT | RobotsVerdict.HOLD:  # a redirect that leads nowhere allows nothing
+                self._hold(row, outcome, now)
+            case _:
+                assert_never(verdict)
+        self._stage(origin, known)
+        return outcome.robots.sitemaps if outcome.robots is not None and verdict is RobotsVerdict.PARSE else ()
+
+    def _learn(self, known: _Known, verdict: str, rules: RobotsRules | None, now: float) -> None:
+        row = known.row
+        row.verdict, row.rules, row.agent = verdict, rules, self._agent
+        row.verdict_until = now + max(self._robots.validity, 1.0)
+        row.attempts, row.retry_at, row.reason = 0, 0.0, ""
+        self._rules_size -= known.size
+        known.matcher = None
+        known.size = sum(map(len, (*rules.allow, *rules.disallow))) if rules is not None else 0
+        self._rules_size += known.size
+
+    def _hold(self, row: OriginRow, outcome: Outcome, now: float) -> None:
+        """Ask again later, as often as a page would be; then nothing of the origin is fetched for a while."""
+        failure = outcome.failure
+        kind = failure.kind if failure is not None else ErrorKind.PROTOCOL
+        row.reason = f"robots.txt: {kind.value}" + (f", status {outcome.status}" if outcome.status else "")
+        if row.verdict == "refuse":
+            row.verdict = ""
+        row.attempts += 1
+        wait = retry_delay(kind, row.attempts - 1, outcome.retry_after, self._retry)
+        row.retry_at = now + wait
+        if row.verdict and row.agent == self._agent and now < row.verdict_until + _STALE:
+            return  # the last good copy goes on
+        row.verdict = ""
+        if row.attempts > self._retry.attempts.get(kind.value, _RETRIES):
+            row.verdict, row.agent = "refuse", self._agent
+            row.verdict_until = row.retry_at = now + max(self._robots.validity, 1.0)
+            row.attempts = 0
+
+    # -- rows ----------------------------------------------------------------------------------------------------
+
+    def row(self, origin: str) -> OriginRow | None:
+        """What is kept of *origin*, for people."""
+        stored = self._ledger.read_project_meta(self._meta(origin))
+        return msgspec.msgpack.decode(stored, type=OriginRow) if stored else None
+
+    def _of(self, origin: str) -> _Known:
+        known = self._known.get(origin)
+        if known is not None:
+            self._known.move_to_end(origin)
+            return known
+        row = self.row(origin)
+        known = self._known[origin] = _Known(row if row is not None else OriginRow(), literal_address(origin))
+        if known.row.rules is not None:
+            known.size = sum(map(len, (*known.row.rules.allow, *known.row.rules.disallow)))
+            self._rules_size += known.size
+        while len(self._known) > _REMEMBERED or (self._rules_size > _RULES_REMEMBERED and len(self._known) > 1):
+            self._rules_size -= self._known.popitem(last=False)[1].size
+        return known
+
+    def _stage(self, origin: str, known: _Known) -> None:
+        self._ledger.stage_project_meta(self._meta(origin), msgspec.msgpack.encode(known.row))
+
+    @staticmethod
+    def _meta(origin: str) -> str:
+        return f"origin/{origin}"
+
+
+#: Failures that come with a status which says what robots.txt is.
+_ANSWERS: Final = frozenset({ErrorKind.HTTP_429, ErrorKind.HTTP_4XX, ErrorKind.HTTP_5XX})
+
+
+def _target(href: str) -> str:
+    """Path and query of a fetch URL with a user name in it."""
+    return "/" + href.split("/", 3)[3]

@@ -1,0 +1,1 @@
+"""A web of many small hosts on loopback, each with rules of its own, and the verdict on who crawled it."""
