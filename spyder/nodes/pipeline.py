@@ -185,9 +185,9 @@ class Pipeline:
         """Why the media type of a page keeps it out of the crawl; None when it does not, and for seeds."""
         if page.status >= 300 or page.uri.is_seed:
             return None
-        rule = self._scope.refused_type(view.content_type, page.uri.url, page.uri.depth, page.uri.embeds)
+        rule = self._scope.refused_type(view.media_type, page.uri.url, page.uri.depth, page.uri.embeds)
         return Failure(kind=ErrorKind.CONTENT_TYPE, detail=f"rule `{rule}` of scope.rules rejects "
-                       f"{view.content_type or 'a page without a media type'}") if rule else None
+                       f"{view.media_type or 'a page without a media type'}") if rule else None
 
     def _read(self, page: Page, body: bytes) -> FetchedPage:
         """What the extractors say of a page."""

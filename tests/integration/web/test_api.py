@@ -48,6 +48,15 @@ class Control:
         await asyncio.sleep(0)
         return self._answer(asked)
 
+    def scope(self) -> Any:
+        return self._answer("scope")
+
+    def edit_scope(self, rules: Any, *, version: Any = None) -> Any:
+        return self._answer((rules, version))
+
+    def judge(self, urls: Any, *, depth: int, embeds: int) -> Any:
+        return (self._answer((list(urls), depth, embeds)),)
+
     def _answer(self, asked: Any) -> Any:
         self.asked.append(asked)
         if self.error is not None:
