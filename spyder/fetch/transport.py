@@ -7,6 +7,7 @@ import logging
 import math
 import os
 import re
+import select
 import socket
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -78,6 +79,29 @@ class _Lookup:
     started: float  # monotonic, seconds
 
 
+class _Sockets:
+    """The sockets of curl's connections by their local address, since curl says no more of one that it uses again."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._fds: dict[tuple[str, int], int] = {}
+
+    def note(self, place: tuple[str, int], fd: int) -> None:
+        """There is a new connection."""
+        if len(self._fds) >= self._limit:
+            self._fds.clear()
+        self._fds[place] = fd
+
+    def is_quiet(self, place: tuple[str, int]) -> bool:
+        """True when the connection is known, and nothing has come over it that nobody has read, its end included."""
+        fd = self._fds.get(place)
+        if fd is None:
+            return False
+        poll = select.poll()
+        poll.register(fd, select.POLLIN)
+        return not poll.poll(0)
+
+
 class _Slot:
     """One curl handle and the fetch that it is busy with.
 
@@ -88,11 +112,13 @@ class _Slot:
     is_anew = False  # an earlier attempt of the same fetch has ended
     is_cut = False  # there is more of the body than is wanted
 
-    def __init__(self, settings: FetchSection, targets: Targets, extras: Extras, *, robots_size: int) -> None:
+    def __init__(self, settings: FetchSection, targets: Targets, extras: Extras, *, sockets: _Sockets,
+                 robots_size: int) -> None:
         self.curl = pycurl.Curl()
         self._settings = settings
         self._targets = targets
         self._extras = extras
+        self._sockets = sockets
         self._robots_size = robots_size
         self._filter = ContentFilter(settings)
         self._has_extras = extras.is_on
@@ -107,6 +133,7 @@ class _Slot:
         self.curl.setopt(pycurl.HTTPHEADER, self._fields)
         self.curl.setopt(pycurl.OPENSOCKETFUNCTION, self._on_open_socket)
         self.curl.setopt(pycurl.SOCKOPTFUNCTION, self._on_socket_made)
+        self.curl.setopt(pycurl.PREREQFUNCTION, self._on_request)
         self.curl.setopt(pycurl.HEADERFUNCTION, self._on_header if self._filter.is_open else self._on_judged_header)
         self.curl.setopt(pycurl.WRITEFUNCTION, self._on_body)
         self._pin = ""  # what the handle's option says
@@ -141,6 +168,8 @@ class _Slot:
         self.head = HeadReader(max_size=self._settings.max_header_size, max_count=self._settings.max_header_count)
         self.headers: Headers | None = None
         self.body: BodyReader | None = None
+        self._is_asked = False  # the request is on its way, over a connection that was open
+        self._fd = -1  # of the socket that was opened for it
 
     def drop_answer(self, failure: Failure) -> None:
         """What came is not the server's answer but a proxy's, which means *failure*."""
@@ -241,7 +270,26 @@ class _Slot:
             self._opened.close()
             self._opened = None
         os.set_inheritable(fd, False)
+        self._fd = fd
         return int(pycurl.SOCKOPT_OK)
+
+    def _on_request(self, _address: str, local: str, _port: int, local_port: int) -> int:
+        """Allow one request: curl would send it once more by itself when a kept connection breaks without an answer.
+
+        To the host that is a second fetch within milliseconds; whether and when there is one is the master's to say. A
+        connection that can be read from before anything was asked is one that the host has closed: that is no request.
+        """
+        if self._is_asked:
+            self.failure = NO_ANSWER
+            return int(pycurl.PREREQFUNC_ABORT)
+        place = (local, local_port)
+        if self._fd >= 0:
+            self._sockets.note(place, self._fd)
+            self._fd = -1
+            self._is_asked = True
+        else:
+            self._is_asked = self._sockets.is_quiet(place)
+        return int(pycurl.PREREQFUNC_OK)
 
     @property
     def size(self) -> int:
@@ -421,7 +469,8 @@ class Transport:
         self._targets = Targets(guard)
         self._lookups: set[_Lookup] = set()
         self._extras = extras or Extras(settings, clock=clock)
-        self._idle = [_Slot(settings, self._targets, self._extras, robots_size=robots_size)
+        sockets = _Sockets(4 * _IDLE_CONNECTIONS * settings.connections)
+        self._idle = [_Slot(settings, self._targets, self._extras, sockets=sockets, robots_size=robots_size)
                       for _ in range(settings.connections)]
         self._active: dict[pycurl.Curl, _Slot] = {}
         self._refused: list[_Slot] = []  # of the active, those that never got as far as curl
