@@ -206,7 +206,7 @@ def base_refresh() -> Iterator[Verdict]:
             case "get_base_url" if _can("base_url"):
                 url = row["base_url"] or _NOWHERE
                 got = _call("base_url", body_of(row), row["encoding"], url)
-                yield _verdict(file, row, "should", got == _normal(row["expected"] or url), row.get("html"), row["base_url"],
+                yield _verdict(file, row, "should", got == _normal(row["expected"] or url), row.get("html"), url,
                                row["expected"], got)
             case "get_meta_refresh" if _can("page_refresh"):
                 got = _call("page_refresh", body_of(row), row["encoding"], row["base_url"] or _NOWHERE)
