@@ -6,12 +6,13 @@ from typing import Final
 
 import msgspec
 
+from spyder.bounds import TimeIsUpError
 from spyder.contracts import Extraction, Response
 from spyder.extract import sniff, xml
 from spyder.extract.dates import modified_at
 from spyder.extract.html import TITLE_LENGTH
 from spyder.extract.listing import Listing
-from spyder.extract.xml import Kind
+from spyder.extract.xml import START, TEXT
 from spyder.model.states import LinkKind
 from spyder.model.url import Url
 from spyder.settings import Settings
@@ -40,14 +41,20 @@ class Feed:
         """What the feed lists."""
         listing = _Found(response.url, has_embeds=self._has_embeds, max_entries=self._max_entries)
         source = xml.source_of(response, max_size=self._max_size)
-        if response.media_type == sniff.JSON_FEED:
-            _read_json(response.body, listing)
-        else:
-            _read_xml(source, listing)
-        limits = (*(("extract.max_sitemap_entries",) if listing.is_over else ()),
-                  *(("extract.max_sitemap_size",) if source.is_cut else ()))
+        limits = []
+        try:
+            if response.media_type == sniff.JSON_FEED:
+                _read_json(response.body, listing)
+            else:
+                _read_xml(source, listing)
+        except TimeIsUpError:
+            limits.append("extract.max_parse_time")
+        if listing.is_over:
+            limits.append("extract.max_sitemap_entries")
+        if source.is_cut:
+            limits.append("extract.max_sitemap_size")
         return listing.extraction(title=" ".join(listing.title.split())[:TITLE_LENGTH], charset=source.charset,
-                                  limits=limits)
+                                  limits=tuple(limits))
 
 
 class _Item:
@@ -93,10 +100,10 @@ def _read_xml(source: xml.Source, found: _Found) -> None:
     item_depth, field, at, text = 0, "", 0, ""
     bases: list[tuple[int, Url]] = []  #: of xml:base: the element's depth, and what it means
     for kind, depth, space, name, content in xml.events(source.chunks()):
-        if kind is Kind.TEXT:
+        if kind is TEXT:
             if field and len(text) < _MAX_TEXT:
                 text += content
-        elif kind is Kind.START:
+        elif kind is START:
             if "xml:base" in content:
                 _enter_base(bases, depth, xml.attributes(content).get("xml:base", ""), found)
             base = bases[-1][1] if bases else None

@@ -40,7 +40,8 @@ _BINARY: Final = re.compile(rb"[\x00-\x08\x0B\x0E-\x1A\x1C-\x1F]")  # section 3,
 _BYTE_ORDER_MARKS: Final = (b"\xfe\xff", b"\xff\xfe", b"\xef\xbb\xbf")
 
 #: A page that begins as nearly all do: nothing further needs to be looked at.
-_PLAIN_HTML: Final = re.compile(rb"(?:\xef\xbb\xbf)?[\t\n\f\r ]*<(?:!doctype[\t\n\f\r ]+html|html|head|body)\b", re.I)
+_PLAIN_HTML: Final = re.compile(rb"(?:\xef\xbb\xbf)?[\t\n\f\r ]*+(?:<\?xml[^>]*+>[\t\n\f\r ]*+)?"
+                                rb"<(?:!doctype[\t\n\f\r ]+html|html|head|body)\b", re.I)
 #: Section 7.1: what makes a body of unknown type HTML, up to a space or the tag's end.
 _SCRIPTABLE: Final = re.compile(
     rb"[\t\n\f\r ]*(?:<(?:!doctype html|html|head|script|iframe|h1|div|font|table|a|style|title|b|body|br|p|!--)[ >])",
@@ -67,6 +68,7 @@ _DOCUMENTS: Final = ((re.compile(rb"%PDF-"), "application/pdf"),
                      (re.compile(rb"%!PS-Adobe-"), "application/postscript"))
 
 _RSS_1: Final = "http://purl.org/rss/1.0/"
+_RSS_0: Final = "http://my.netscape.com/rdf/simple/0.9/"
 _RDF: Final = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _ROOTS: Final = {"urlset": SITEMAP, "sitemapindex": SITEMAP, "rss": RSS, "feed": ATOM, "html": XHTML}
 #: Bytes of a body that are searched for its root element, at most: comments may stand before it.
@@ -206,14 +208,13 @@ def _inflated_head(head: bytes) -> bytes:
 
 def _root_type(head: bytes, content_type: str) -> str:
     """The media type that an XML document's root element stands for; empty when it stands for none."""
-    for token in xml.tokens(xml.Source(head, content_type, max_size=_ROOT_BYTES).chunks()):
-        if token.kind is xml.Kind.START:
-            _, _, name = token.name.rpartition(":")
+    for kind, raw, text in xml.tokens(xml.Source(head, content_type, max_size=_ROOT_BYTES).chunks()):
+        if kind is xml.START:
+            name = raw.rpartition(":")[2]
             if name == "RDF":
-                return RSS if _RSS_1 in token.text or "http://my.netscape.com/rdf/simple/0.9/" in token.text else ""
-            return _ROOTS.get(name, "")
-        if token.kind is xml.Kind.TEXT and not token.text.isspace():
-            return ""
+                return RSS if _RSS_1 in text or _RSS_0 in text else ""
+            return _ROOTS.get(name.lower(), "")
+        return ""
     return ""
 
 

@@ -52,6 +52,7 @@ URLS = {
 
 LINKS = {
     **_all("what a page says to those without scripts is said to a crawler", "br-039"),
+    **_all("a picture with an unknown descriptor is left out, as the HTML standard says", "br-149"),
     **_all("an extension says nothing of what is behind it: the content type and `scope.exclude` decide", "link-0025"),
     **_all("the extractor gives all links; whether `nofollow` holds is decided behind it, by `robots.meta` and "
            "`robots.rel_nofollow`", "link-0066 link-0093"),
@@ -62,7 +63,7 @@ CHARSETS = {
 }
 
 SITEMAPS = {
-    **_all("a wrong namespace is a mistake that many sites make: the elements' own names decide", "sm-037"),
+    **_all("an unknown namespace keeps nobody from reading a sitemap: many have one", "sm-037"),
 }
 
 HTTP = {

@@ -206,7 +206,7 @@ def base_refresh() -> Iterator[Verdict]:
             case "get_base_url" if _can("base_url"):
                 url = row["base_url"] or _NOWHERE
                 got = _call("base_url", body_of(row), row["encoding"], url)
-                yield _verdict(file, row, "should", got == _normal(row["expected"] or url), row.get("html"), row["base_url"],
+                yield _verdict(file, row, "should", got == _normal(row["expected"] or url), row.get("html"), url,
                                row["expected"], got)
             case "get_meta_refresh" if _can("page_refresh"):
                 got = _call("page_refresh", body_of(row), row["encoding"], row["base_url"] or _NOWHERE)
@@ -270,16 +270,17 @@ def charset_labels() -> Iterator[Verdict]:
 
 
 def sitemaps() -> Iterator[Verdict]:
-    """``sitemap(body: bytes, content_type: str | None, url: str, *, location: str) -> list[str]``: an exception or
-    nothing for an error. *location* as ``extract.sitemap_location``: some cases are on the rule of sitemaps.org.
+    """``sitemap(body: bytes, content_type: str | None, url: str, location: str) -> list[str]``: an exception or
+    nothing for an error; *location* is ``path`` where the row asks for the strict rule of sitemaps.org, else ``any``.
     """
     if not _can("sitemap"):
         return
     for row in rows("sitemaps.jsonl"):
         if row["kind"] == "robots":
             continue
-        location = "path" if row.get("options", {}).get("strict_location") else "any"
-        got = _call("sitemap", base64.b64decode(row["body_b64"]), row["content_type"], row["url"], location=location)
+        is_strict = (row.get("options") or {}).get("strict_location", False)
+        got = _call("sitemap", base64.b64decode(row["body_b64"]), row["content_type"], row["url"],
+                    "path" if is_strict else "any")
         if row["kind"] == "error":
             is_right = isinstance(got, Exception) or got == []
         else:
