@@ -42,6 +42,7 @@ _log = logging.getLogger(__name__)
 _RECEIVE_BUFFER = 262_144  #: bytes read from a socket at a time
 _IDLE_CONNECTIONS = 4  #: kept open per connection in use: a polite crawl comes back to a host after others
 _SWEEP_INTERVAL = 1.0  #: seconds between two looks for transfers that are late
+_PAGE = Purpose.PAGE  # looked up once: it is asked for each page
 _STOP = -1  #: what a callback returns to make curl end the transfer
 _SUPPRESS_CONNECT_HEADERS = 265  #: CURLOPT_SUPPRESS_CONNECT_HEADERS, which pycurl gives no name
 _COULDNT_CONNECT, _TIMED_OUT = 7, 28  #: libcurl-errors(3)
@@ -83,7 +84,9 @@ class _Slot:
     Its options but URL and address are set once, for good. What a :class:`Visit` sets beside them is undone after it.
     """
 
-    visit: Visit | None = None  # what goes beyond a plain fetch
+    visit: Visit | None = None  # what goes beyond a plain fetch; what follows is never set without one
+    is_anew = False  # an earlier attempt of the same fetch has ended
+    is_cut = False  # there is more of the body than is wanted
 
     def __init__(self, settings: FetchSection, targets: Targets, extras: Extras, *, robots_size: int) -> None:
         self.curl = pycurl.Curl()
@@ -92,6 +95,7 @@ class _Slot:
         self._extras = extras
         self._robots_size = robots_size
         self._filter = ContentFilter(settings)
+        self._has_extras = extras.is_on
         self._fields = _fields(settings)
         self._opened: socket.socket | None = None  # while curl takes it over
         self._set_up()
@@ -113,14 +117,13 @@ class _Slot:
         if self.visit is not None:
             self._undo(self.visit)
             self.visit = None
+            self.is_anew = self.is_cut = False
         self.uri: CrawlUri | None = None
         self.on_done: OnDone | None = None
         self.target: Target | None = None
         self.addresses: list[str] = []  # those of the name that may be tried yet
         self.address = ""  # that of the name which is connected to; empty when the URL gives it itself
         self.lookup: object | None = None  # set while the name is looked up
-        self.is_anew = False  # an earlier attempt of the same fetch has ended
-        self.is_cut = False  # there is more of the body than is wanted
         self._forget_answer()
         self.started_at = 0.0  # wall time, seconds
         self.started = 0.0  # monotonic, seconds
@@ -153,12 +156,14 @@ class _Slot:
         self.started_at = clock.now()
         self.started = self.mark = clock.monotonic()
         try:
-            self.visit = visit = self._extras.visit(uri)
-            url = uri.url if visit is None else visit.url
+            url = uri.url
+            if self._has_extras or uri.validators or "@" in url or uri.purpose is not _PAGE:
+                self.visit = self._extras.visit(uri)
+                url = self.visit.url
             self.curl.setopt(pycurl.URL, url)
             self.curl.setopt(pycurl.REQUEST_TARGET, _request_target(url))
-            if visit is not None:
-                self._apply(visit)
+            if self.visit is not None:
+                self._apply(self.visit)
         except (pycurl.error, ValueError, TypeError) as error:  # not ASCII, or with a NUL
             self.failure = Failure(kind=ErrorKind.URL, detail=one_line(str(error)))
         else:
@@ -278,10 +283,10 @@ class _Slot:
     def _new_body(self) -> BodyReader:
         self.headers = self.head.headers()
         values = [value for name, value in self.headers if name == "content-encoding"]
-        assert self.uri is not None
+        is_robots = self.visit is not None and self.visit.is_robots
         return BodyReader(content_codings(values) if values else (), max_wire_size=self._settings.max_wire_size,
                           max_body_size=self._settings.max_body_size, max_ratio=self._settings.max_ratio,
-                          keep=self._robots_size if self.uri.purpose is Purpose.ROBOTS else 0)
+                          keep=self._robots_size if is_robots else 0)
 
     def lateness(self, now: float) -> str:
         """Why the fetch takes too long at *now* (monotonic, seconds); empty when it doesn't.
@@ -316,7 +321,7 @@ class _Slot:
                 body = self.body.finish()
             except BodyError as error:
                 failure = error.failure
-        status = self.head.status
+        status, visit = self.head.status, self.visit
         getinfo = self.curl.getinfo
         return Page(
             uri=self.uri,
@@ -327,19 +332,15 @@ class _Slot:
             elapsed=self.elapsed or (self.waited + getinfo(pycurl.TOTAL_TIME) if self.is_running else 0.0),
             first_byte=self.waited + getinfo(pycurl.STARTTRANSFER_TIME) if self.head.size else 0.0,
             wire_size=self.body.wire_size if self.body else 0,
-            ip=(getinfo(pycurl.PRIMARY_IP) or "") if self.is_running and not self.is_proxied else "",
+            ip=(getinfo(pycurl.PRIMARY_IP) or "") if self.is_running and (visit is None or visit.proxy is None) else "",
             http_version=self.head.http_version,
-            limits=self._limits() if self.is_cut or self.visit is not None else (),
+            limits=() if visit is None else (*(("robots.max_size",) if self.is_cut else ()), *visit.limits),
         ), body
 
     @property
     def is_proxied(self) -> bool:
         """True when a proxy is what is connected to."""
         return self.visit is not None and self.visit.proxy is not None
-
-    def _limits(self) -> tuple[str, ...]:
-        cut = ("robots.max_size",) if self.is_cut else ()
-        return cut if self.visit is None else (*cut, *self.visit.limits)
 
     def attempt(self, code: int, message: str) -> Attempt:
         """How the attempt ended that curl says *code* and *message* of."""
@@ -474,8 +475,7 @@ class Transport:
         if target is None:
             self._refuse(slot, Failure(kind=ErrorKind.URL, detail=_NO_TARGET))
         elif target.literal is not None:
-            objection = target.objection and self._targets.objection(uri, target, str(target.literal))
-            if objection:
+            if objection := target.firm_objection if uri.is_permitted else target.objection:
                 self._refuse(slot, Failure(kind=ErrorKind.ADDRESS, detail=objection))
             else:
                 self._start_transfer(slot, "")
@@ -609,6 +609,7 @@ class Transport:
             return
         self._is_closed = True
         self.abort()
+        self._extras.close()
         self._resolver.close()
         self._multi.close()
         for slot in self._idle:

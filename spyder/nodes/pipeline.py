@@ -267,7 +267,7 @@ class Pipeline:
             self._recent = {}
         if len(links) > _MANY:
             links = _that_fit(links, _shown(page.uri.url))
-        return tuple(links), tuple(hint for hint in hints if hint.index < len(links))
+        return tuple(links), tuple(hint for hint in hints if hint.index < len(links)) if hints else ()
 
     def _retry_after(self, page: Page) -> float:
         if page.status not in {429, 503}:

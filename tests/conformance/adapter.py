@@ -91,8 +91,8 @@ def meta_refresh(content: str) -> tuple[float, str] | None:
     return html.meta_refresh(content)
 
 
-def sitemap(body: bytes, content_type: str | None, url: str, *, location: str = "any") -> list[str]:
-    """The pages and sitemaps that a sitemap or feed lists."""
+def sitemap(body: bytes, content_type: str | None, url: str, location: str = "any") -> list[str]:
+    """The pages and sitemaps that a sitemap or feed lists; *location* as `extract.sitemap_location`."""
     settings = from_tree({"extract": {"sitemap_location": location}})
     page = Page(uri=CrawlUri(lease=0, key=bytes(18), url=parse(url).href), status=200,
                 headers=(("content-type", content_type or ""),))

@@ -63,7 +63,7 @@ CHARSETS = {
 }
 
 SITEMAPS = {
-    **_all("a wrong namespace is a mistake that many sites make: the elements' own names decide", "sm-037"),
+    **_all("an unknown namespace keeps nobody from reading a sitemap: many have one", "sm-037"),
 }
 
 HTTP = {

@@ -270,16 +270,17 @@ def charset_labels() -> Iterator[Verdict]:
 
 
 def sitemaps() -> Iterator[Verdict]:
-    """``sitemap(body: bytes, content_type: str | None, url: str, *, location: str) -> list[str]``: an exception or
-    nothing for an error. *location* as ``extract.sitemap_location``: some cases are on the rule of sitemaps.org.
+    """``sitemap(body: bytes, content_type: str | None, url: str, location: str) -> list[str]``: an exception or
+    nothing for an error; *location* is ``path`` where the row asks for the strict rule of sitemaps.org, else ``any``.
     """
     if not _can("sitemap"):
         return
     for row in rows("sitemaps.jsonl"):
         if row["kind"] == "robots":
             continue
-        location = "path" if row.get("options", {}).get("strict_location") else "any"
-        got = _call("sitemap", base64.b64decode(row["body_b64"]), row["content_type"], row["url"], location=location)
+        is_strict = (row.get("options") or {}).get("strict_location", False)
+        got = _call("sitemap", base64.b64decode(row["body_b64"]), row["content_type"], row["url"],
+                    "path" if is_strict else "any")
         if row["kind"] == "error":
             is_right = isinstance(got, Exception) or got == []
         else:

@@ -535,3 +535,26 @@ def test_given_a_page_of_which_something_was_cut_off_when_processed_then_the_rec
     page = Page(uri=CrawlUri(lease=7, key=worker.identity.key(1, "http://a.example/"), url="http://a.example/"),
                 status=200, limits=("fetch.max_cookies",))
     assert worker.pipeline(page, b"", now=NOW).record.limits == ("fetch.max_cookies",)
+
+
+# -- sitemaps and limits
+
+
+SITEMAP = b"""<urlset><url><loc>/1</loc><lastmod>2005-01-01</lastmod><priority>1</priority></url>
+<url><loc>/2</loc></url><url><loc>http://b.example/3</loc><lastmod>2005-01-01</lastmod></url></urlset>"""
+
+
+def test_given_a_sitemap_when_processed_then_hints_travel_with_their_links_also_when_these_are_known():
+    worker = Worker()
+    for _ in range(2):
+        done = worker(SITEMAP, content_type="text/html")
+        hints = [(done.outcome.links[hint.index].url, hint.priority, hint.modified) for hint in done.outcome.hints]
+        assert hints == [("http://a.example/1", 63, 1_104_537_600.0)]
+        assert done.record.media_type == "application/sitemap+xml"
+    assert hrefs(done) == ["http://a.example/1"], "the others were reported before"
+    assert worker(HTML).record.media_type == ""
+
+
+def test_given_limits_that_cut_off_when_processed_then_the_record_names_them():
+    worker = Worker(scope=ScopeSection(max_links=1), extract=ExtractSection(max_parse_size=100))
+    assert worker().record.limits == ("extract.max_parse_size", "scope.max_links")
