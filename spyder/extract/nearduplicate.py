@@ -15,6 +15,9 @@ HOSTS: Final = 512  #: hosts that are remembered
 PAGES: Final = 256  #: pages of a host that are remembered
 PAGES_IN_ALL: Final = 32_768  #: pages of all hosts that are remembered
 BITS: Final = 64
+#: Pieces that a text must have for each bit in which it may differ. Of a short text one piece is a large part, and
+#: chance counts for more: all that pages of 1,000 bytes have in common may be their frame.
+PIECES_A_BIT: Final = 12
 
 #: Where texts are cut into pieces: some letters, and for other scripts three of the 64 octets within a UTF-8 character.
 _CUTS: Final = b"fpw,\x85\x9f\xb3"
@@ -35,15 +38,18 @@ def fingerprint(text: str, *, min_text: int) -> int | None:
     shingles of words, which cost five times as much, an insertion changes one or two of them. Digits count as equal,
     white space as nothing, also for *min_text*.
     """
+    pieces = _pieces(text, min_text)
+    return None if pieces is None else _majority(pieces)
+
+
+def _pieces(text: str, min_text: int) -> set[bytes] | None:
     octets = text[:MAX_TEXT].encode("utf-8", "replace").translate(_FOLD, _WHITE)
-    if len(octets) < min_text:
-        return None
-    return _majority(b"".join(map(xxhash.xxh3_64_digest, set(octets.split(b"\n")))))
+    return None if len(octets) < min_text else set(octets.split(b"\n"))
 
 
-def _majority(hashes: bytes) -> int:
-    """The bits that more than half of *hashes*, of eight octets each, have set."""
-    count = len(hashes) // 8
+def _majority(pieces: set[bytes]) -> int:
+    """The bits that are set in more than half of the hashes of *pieces*."""
+    hashes, count = b"".join(map(xxhash.xxh3_64_digest, pieces)), len(pieces)
     ones = int.from_bytes(b"\1" * count, "big")
     masks = [ones << bit for bit in reversed(range(8))]
     columns = [int.from_bytes(hashes[octet::8], "big") for octet in range(8)]
@@ -128,10 +134,11 @@ class NearPages:
         """
         known = self._host(host)
         is_alike = self._all_pages or known.is_alike(title, size, links)
-        mark = fingerprint(text(), min_text=self._min_text) if is_alike else None
-        if mark is None:
+        pieces = _pieces(text(), self._min_text) if is_alike else None
+        if pieces is None:
             return None
-        of = known.nearest(mark, self._bits)
+        mark = _majority(pieces)
+        of = known.nearest(mark, min(self._bits, len(pieces) // PIECES_A_BIT))
         if of and of != url:
             return Near(fingerprint=mark, of=of)
         self._pages += known.remember(mark, url)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from spyder.errors import UrlError
 from spyder.extract import charset, html
+from spyder.extract.embeds import srcset_candidates
 from spyder.extract.registry import Extractors
 from spyder.extract.robotstxt import parse_robots
 from spyder.model.records import CrawlUri, Page, RobotsRules
@@ -97,3 +98,24 @@ def sitemap(body: bytes, content_type: str | None, url: str, location: str = "an
                 headers=(("content-type", content_type or ""),))
     _, found = Extractors(settings)(page, body)
     return [href for href, kind in found.links.items() if kind in {LinkKind.LISTED, LinkKind.SITEMAP}]
+
+
+def base_url(body: bytes, encoding: str, url: str) -> str:
+    """The base URL of a page in *encoding*."""
+    return _read(body, encoding, url).base
+
+
+def page_refresh(body: bytes, encoding: str, url: str) -> str | None:
+    """Where a page leads by itself."""
+    links = _read(body, encoding, url).links.items()
+    return next((href for href, kind in links if kind is LinkKind.REFRESH), None)
+
+
+def _read(body: bytes, encoding: str, url: str) -> html.HtmlLinks:
+    return html.read_html(body, url=parse(url).href, limit=_LIMIT,
+                          content_type=f"text/html; charset={encoding}", max_parse_size=_MAX_PARSE_SIZE)
+
+
+def srcset(text: str) -> list[str]:
+    """The URLs in it that browsers choose from."""
+    return [candidate.url for candidate in srcset_candidates(text) if candidate.is_valid]

@@ -51,18 +51,14 @@ URLS = {
 }
 
 LINKS = {
-    **_all("a mere fragment leads to the page itself, which is fetched already", "link-0171 link-0179"),
+    **_all("what a page says to those without scripts is said to a crawler", "br-039"),
+    **_all("a picture with an unknown descriptor is left out, as the HTML standard says", "br-149"),
     **_all("an extension says nothing of what is behind it: the content type and `scope.exclude` decide", "link-0025"),
     **_all("the extractor gives all links; whether `nofollow` holds is decided behind it, by `robots.meta` and "
            "`robots.rel_nofollow`", "link-0066 link-0093"),
 }
 
 CHARSETS = {
-    **_all("`< meta` is text, not a tag, to every browser", "cs-124"),
-    **_all("WHATWG has one big5, with the Hong Kong characters in it", "cs-154"),
-    **_all("UTF-32 is no encoding of the web: a browser reads its mark as UTF-16's, its label as none",
-           "cs-180 cs-181 cs-186"),
-    **_all("the label utf-16 means little-endian, whatever the bytes look like", "cs-184"),
     **_all("a quote that nothing closes is read to its end, as MIME sniffing does", "cs-098 cs-104"),
 }
 

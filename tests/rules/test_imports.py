@@ -43,7 +43,7 @@ OWNERS = {
     "turbohtml": "extract/", "tinycss2": "extract/css.py", "pypdf": "extract/pdf.py",
     "rocksdict": "stores/rocksdb.py", "yaml": "settings.py", "uvloop": "runtime.py",
     "tornado": "web/", "requests": "web/client.py", "rich": "cli/", "click": "cli/", "parsel": "nodes/pageview.py",
-    "dns": "fetch/dns.py",
+    "dns": "fetch/nameservers.py",
 }
 #: Libraries with more owners than one.
 SHARED = {"lxml": ("extract/", "nodes/pageview.py"), "msgspec": ("",),

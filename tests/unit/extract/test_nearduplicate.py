@@ -1,13 +1,18 @@
 import random
+from itertools import combinations
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from spyder.extract import nearduplicate
+from spyder.extract.html import read_html
 from spyder.extract.nearduplicate import NearPages, distance, fingerprint
+from spyder.settings import TrapsSection
 
-BITS = 6
+BITS = TrapsSection().near_distance
+MANUAL = Path("/usr/share/doc/postgresql-doc-15/html")  # Debian's package postgresql-doc-15
 
 
 def words(seed, count):
@@ -45,6 +50,15 @@ def test_small_changes_of_a_text_change_few_bits(change):
 def test_other_texts_have_other_fingerprints():
     marks = [mark(words(seed, 300)) for seed in range(40)]
     assert min(distance(one, other) for number, one in enumerate(marks) for other in marks[:number]) > 2 * BITS
+
+
+def test_short_text_may_differ_less():
+    known, text = pages(), words(10, 60)
+    look(known, "http://a.example/1", text)
+    assert look(known, "http://a.example/2", text).of == "http://a.example/1"
+    changed = f"{text} many of"
+    assert distance(mark(text), mark(changed)) <= BITS
+    assert look(known, "http://a.example/3", changed).of == ""
 
 
 def test_text_in_a_script_without_spaces_is_cut_as_well():
@@ -121,3 +135,36 @@ def test_memory_of_all_hosts_together_is_bounded(monkeypatch):
             look(known, f"http://{host}/{number}", text, host=host)
     assert look(known, "http://b.example/new", texts[0], host="b.example").of == "http://b.example/0"
     assert look(known, "http://a.example/new", texts[0]).of == ""
+
+
+@pytest.fixture(scope="module")
+def manual():
+    """Texts of real pages, each about something else."""
+    texts = []
+    for path in sorted(MANUAL.glob("*.html"))[::3]:
+        found = read_html(path.read_bytes(), url="http://a.example/", content_type="text/html; charset=utf-8",
+                          limit=1, max_parse_size=1 << 22)
+        texts.append(found.visible_text())
+    return [text for text in texts if fingerprint(text, min_text=TrapsSection().near_min_text) is not None]
+
+
+@pytest.mark.skipif(not MANUAL.is_dir(), reason="the manual of PostgreSQL is not installed")
+def test_no_page_of_a_real_manual_repeats_another_one(manual):
+    marks = [mark(text) for text in manual]
+    assert len(marks) > 300
+    assert sum(distance(one, other) <= BITS for one, other in combinations(marks, 2)) == 0
+
+
+@pytest.mark.skipif(not MANUAL.is_dir(), reason="the manual of PostgreSQL is not installed")
+@pytest.mark.parametrize(("change", "least", "most"), [
+    (lambda text: "".join("7" if char.isdigit() else char for char in text), 1.0, 1.0),
+    (lambda text: f"{text} Generated on Monday, 3 November in 0.12 seconds", 0.6, 1.0),
+    (lambda text: f"Home Products Support Downloads Login {text}", 0.6, 1.0),
+    (lambda text: text[: len(text) // 2], 0.0, 0.02)])
+def test_changes_of_real_pages_that_are_found(manual, change, least, most):
+    found = 0
+    for text in manual:
+        known = pages(min_text=0)
+        look(known, "http://a.example/1", text)
+        found += look(known, "http://a.example/2", change(text)).of != ""
+    assert least <= found / len(manual) <= most

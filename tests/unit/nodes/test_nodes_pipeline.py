@@ -30,6 +30,8 @@ from spyder.settings import (
     RobotsSection,
     ScopeSection,
     Settings,
+    TrapsSection,
+    read_rules,
 )
 
 NOW = 1_700_000_000.0
@@ -435,6 +437,67 @@ def test_given_that_headers_are_not_heeded_when_processed_then_links_are_followe
     assert (done.record.marks, len(hrefs(done))) == (("nofollow",), 3)
 
 
+@pytest.mark.parametrize(("name", "sections", "marks", "links"), [
+    ("robots", {}, ("nofollow", "noindex"), 0),
+    ("Spyder", {}, ("nofollow", "noindex"), 0),
+    ("mine", {"robots": RobotsSection(agent="mine")}, ("nofollow", "noindex"), 0),
+    ("other", {}, (), 3),
+    ("robots", {"robots": RobotsSection(meta=False)}, ("nofollow", "noindex"), 3)])
+def test_given_a_meta_element_for_us_when_processed_then_its_marks_count(name, sections, marks, links):
+    done = Worker(**sections)(f"<meta name={name} content='NoIndex, nofollow'>".encode() + HTML)
+    assert (done.record.marks, len(hrefs(done))) == (marks, links)
+
+
+@pytest.mark.parametrize(("follows", "expected"), [(False, ["http://a.example/b"]), (True, [
+    "http://a.example/a", "http://a.example/b"])])
+def test_given_links_that_are_not_endorsed_when_processed_then_the_settings_decide(follows, expected):
+    worker = Worker(robots=RobotsSection(rel_nofollow=not follows))
+    assert hrefs(worker(b"<a href=a rel='nofollow ugc'>1</a><a href=b>2</a>")) == expected
+
+
+# -- what pages embed
+
+
+def test_given_embeds_in_the_settings_when_processed_then_they_are_links_of_their_kind():
+    body = b"<img src=a><link rel=next href=b><link rel=stylesheet href=c>"
+    assert hrefs(Worker()(body)) == []
+    done = Worker(extract=ExtractSection(embeds=True))(body)
+    assert [(link.url[-1], link.kind) for link in done.outcome.links] == [
+        ("b", LinkKind.NAVIGATION), ("a", LinkKind.EMBED), ("c", LinkKind.EMBED)]
+    assert hrefs(Worker(extract=ExtractSection(link_elements=True))(body)) == ["http://a.example/b"]
+
+
+# -- near-duplicates
+
+
+def repeating(number, *, url="http://a.example/{}"):
+    text = " ".join(f"Chapter {letter} of many that stand on this page" for letter in "ABCDEFGHIJKL")
+    return {"body": f"<title>Day {number}</title><p>{text}, the {number}th".encode(), "url": url.format(number)}
+
+
+@pytest.mark.parametrize(("traps", "repeats", "fingerprints", "said"), [
+    (TrapsSection(near_duplicates="damp"), [0, 0, 1, 1], 3, 2),
+    (TrapsSection(near_duplicates="mark"), [0, 0, 0, 0], 3, 2),
+    (TrapsSection(near_duplicates="off"), [0, 0, 0, 0], 0, 0),
+    (TrapsSection(near_duplicates="damp", near_pages="all"), [0, 1, 1, 1], 4, 3),
+    (TrapsSection(near_duplicates="damp", near_min_text=10_000), [0, 0, 0, 0], 0, 0)])
+def test_given_pages_that_repeat_one_another_when_processed_then_records_and_outcomes_say_so_as_the_settings_want(
+        traps, repeats, fingerprints, said):
+    worker = Worker(traps=traps)
+    done = [worker(**repeating(number)) for number in range(1, 5)]
+    assert [one.outcome.is_repeat for one in done] == repeats
+    assert sum(one.record.fingerprint != "" for one in done) == fingerprints
+    assert len({one.record.fingerprint for one in done if one.record.fingerprint}) <= 1
+    assert [one.record.near_duplicate_of for one in done if one.record.near_duplicate_of] == [
+        f"http://a.example/{4 - said}"] * said
+
+
+def test_given_pages_of_two_hosts_with_one_text_when_processed_then_neither_repeats_the_other():
+    worker = Worker(traps=TrapsSection(near_duplicates="damp", near_pages="all"))
+    done = [worker(**repeating(1, url=url)) for url in ("http://a.example/{}", "http://b.example/{}")]
+    assert [one.record.near_duplicate_of for one in done] == ["", ""]
+
+
 # -- what a host must tell before its pages are fetched
 
 
@@ -558,3 +621,53 @@ def test_given_a_sitemap_when_processed_then_hints_travel_with_their_links_also_
 def test_given_limits_that_cut_off_when_processed_then_the_record_names_them():
     worker = Worker(scope=ScopeSection(max_links=1), extract=ExtractSection(max_parse_size=100))
     assert worker().record.limits == ("extract.max_parse_size", "scope.max_links")
+
+
+# -- scope
+
+
+def rules(*entries):
+    return read_rules(list(entries), "test")
+
+
+def test_given_rules_when_a_page_is_read_then_what_they_keep_out_is_counted_by_their_names():
+    worker = Worker(scope=ScopeSection(exclude=(r"\.png$",), depth=5, rules=rules(
+        {"name": "no-b", "reject": {"host": "b.example"}})))
+    done = worker(b"<a href=/1>1</a><a href=/x/x/x/x>t</a><a href=http://b.example/>b</a><a href=/i.png>i</a>", depth=4)
+    assert hrefs(done) == ["http://a.example/1"]
+    assert done.outcome.left_out == {"repeating-segments": 1, "no-b": 1, "exclude": 1}
+    deep = worker(b"<a href=/far>f</a>", url="http://a.example/2", depth=5)
+    assert (hrefs(deep), deep.outcome.left_out) == ([], {"depth": 1})
+
+
+def test_given_other_rules_when_they_are_used_then_links_are_reported_anew_by_them():
+    worker = Worker()
+    assert "http://b.example/" in hrefs(worker())
+    assert hrefs(worker()) == []
+    worker.pipeline.use_rules(rules({"name": "no-b", "reject": {"host": "b.example"}}))
+    again = worker()
+    assert hrefs(again) == ["http://a.example/1", "http://a.example/img.png"]
+    assert again.outcome.left_out == {"no-b": 1}
+    worker.pipeline.use_rules(None)
+    assert "http://b.example/" in hrefs(worker())
+
+
+def test_given_a_rejected_media_type_when_a_page_comes_then_it_is_excluded_without_its_content():
+    seen = []
+    worker = Worker(seen.append, scope=ScopeSection(rules=rules(
+        {"name": "no-html", "reject": {"content_type": "text/*", "regex": "/x"}})))
+    done = worker(url="http://a.example/x", depth=1)
+    assert (done.outcome.failure, done.outcome.links, done.outcome.size) == (Failure(
+        kind=ErrorKind.CONTENT_TYPE, detail="rule `no-html` of scope.rules rejects text/html"), (), 0)
+    assert (done.record.error, done.record.size, done.record.digest, seen) == ("content-type", 0, "", [])
+    assert done.outcome.failure.kind.is_exclusion
+    assert worker(url="http://a.example/x", is_seed=True).outcome.failure is None
+    assert worker(url="http://a.example/y").outcome.failure is None
+
+
+def test_given_where_a_seed_redirects_to_then_no_rule_keeps_it_out():
+    worker = Worker(scope=ScopeSection(rules=rules({"name": "none", "reject": {"any": True}})))
+    found = worker(b"", status=301, headers=(("location", "/x/x/x/x"),), is_seed=True)
+    assert hrefs(found) == ["http://a.example/x/x/x/x"]
+    other = worker(b"", url="http://a.example/2", status=301, headers=(("location", "/y"),))
+    assert (hrefs(other), other.outcome.left_out) == ([], {"none": 1})
