@@ -43,8 +43,10 @@ setup(
         "xxhash>=3.5",
     ],
     extras_require={
+        "css": ["tinycss2>=1.3"],
+        "pdf": ["pypdf>=5.1"],
         "dev": ["pytest>=8.3", "hypothesis>=6.100", "tox>=4.20", "mypy>=1.13", "ruff>=0.8",
-                "types-PyYAML", "types-requests"],
+                "types-PyYAML", "types-requests", "tinycss2>=1.3", "pypdf>=5.1"],
     },
     entry_points={"console_scripts": ["spyder = spyder.cli:main"]},
     classifiers=[

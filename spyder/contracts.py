@@ -112,7 +112,7 @@ class LinkHint(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     modified: float = 0.0  #: wall time of its last change in seconds, 0 when nobody says
 
 
-class Extraction(msgspec.Struct, kw_only=True):
+class Extraction(msgspec.Struct, kw_only=True, gc=False):
     """What an extractor read from a response."""
 
     links: dict[str, LinkKind] = msgspec.field(default_factory=dict)  #: distinct http(s) URLs, absolute, in order

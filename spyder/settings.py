@@ -424,7 +424,7 @@ class FetchSection(Section, frozen=True):
 class DnsSection(Section, frozen=True):
     """Names to addresses."""
 
-    hosts: Annotated[dict[str, str], doc("static mappings, before /etc/hosts and DNS: name to IP address")] = (
+    hosts: Annotated[dict[str, str], doc("name, or *.name for all below it, to IP addresses; before DNS")] = (
         msgspec.field(default_factory=dict)
     )
     servers: Annotated[tuple[str, ...], doc("IP addresses (with :port) of resolvers; empty: the system's")] = ()
@@ -442,7 +442,8 @@ class GuardSection(Section, frozen=True):
         Literal["public", "off"], doc("public: addresses that are not public are refused; off: any is good")
     ] = "public"
     allow_private: Annotated[
-        tuple[str, ...], doc("networks that are allowed nevertheless, such as 10.0.0.0/8 or 127.0.0.1:8000")
+        tuple[str, ...],
+        doc("networks and addresses, with a port or without, that are allowed: 10.0.0.0/8, 127.0.0.1:80, [::1]:80"),
     ] = ()
 
 

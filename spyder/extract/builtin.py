@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from spyder.bounds import MemoryLimit
 from spyder.contracts import Extraction, Response
+from spyder.extract.css import style_urls
 from spyder.extract.headers import header_links
 from spyder.extract.html import Wanted, read_html
 from spyder.extract.robotsmarks import directives
@@ -24,7 +25,9 @@ class Html:
         self._max_size = settings.extract.max_parse_size
         self._resolver = Resolver()
         self._agent = settings.robots.agent or product_token(settings.fetch.user_agent) or "Spyder"
-        self._wanted = Wanted(embeds=settings.extract.embeds, link_elements=settings.extract.link_elements,
+        reads_styles = settings.extract.embeds and "css" in settings.extract.extractors
+        self._wanted = Wanted(embeds=settings.extract.embeds, styles=style_urls() if reads_styles else None,
+                              link_elements=settings.extract.link_elements,
                               endorsed=settings.robots.rel_nofollow, agent=self._agent.lower())
         self._memory = MemoryLimit(settings.extract.max_parse_memory)
 

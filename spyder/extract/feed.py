@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from spyder.bounds import TimeIsUpError
 from spyder.contracts import Extraction, Response
 from spyder.extract import sniff, xml
 from spyder.extract.dates import modified_at
@@ -40,14 +41,20 @@ class Feed:
         """What the feed lists."""
         listing = _Found(response.url, has_embeds=self._has_embeds, max_entries=self._max_entries)
         source = xml.source_of(response, max_size=self._max_size)
-        if response.media_type == sniff.JSON_FEED:
-            _read_json(response.body, listing)
-        else:
-            _read_xml(source, listing)
-        limits = (*(("extract.max_sitemap_entries",) if listing.is_over else ()),
-                  *(("extract.max_sitemap_size",) if source.is_cut else ()))
+        limits = []
+        try:
+            if response.media_type == sniff.JSON_FEED:
+                _read_json(response.body, listing)
+            else:
+                _read_xml(source, listing)
+        except TimeIsUpError:
+            limits.append("extract.max_parse_time")
+        if listing.is_over:
+            limits.append("extract.max_sitemap_entries")
+        if source.is_cut:
+            limits.append("extract.max_sitemap_size")
         return listing.extraction(title=" ".join(listing.title.split())[:TITLE_LENGTH], charset=source.charset,
-                                  limits=limits)
+                                  limits=tuple(limits))
 
 
 class _Item:

@@ -234,8 +234,8 @@ class _Findings:
         return None
 
     def _see_base(self, element: turbohtml.Element) -> None:
-        if self._base is None and element.closest("template") is None:
-            self._base = element.attr("href")
+        if self._base is None and (href := element.attr("href")) is not None and element.closest("template") is None:
+            self._base = href
 
     def _see_title(self, element: turbohtml.Element) -> None:
         if not self.title and element.namespace is turbohtml.Namespace.HTML:

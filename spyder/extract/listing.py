@@ -36,10 +36,12 @@ class Listing:
 
     def add(self, reference: str, kind: LinkKind, *, base: Url | None = None, modified: float = 0.0,
             priority: int = 0) -> bool:
-        """Take a link, absolute or relative to *base* (the document itself if not given); False for what is none.
+        """Take a link, absolute or relative to *base* (the document itself if not given); False for none.
 
         What is said of pages of other hosts is left out: it is for them to say.
         """
+        if self.is_full:
+            return False
         url = self._resolved(reference, base or self.base)
         if url is None or not url.is_fetchable:
             return False

@@ -75,8 +75,9 @@ def _built(name: str, settings: Settings) -> _Entry:
                               f"{type(error).__name__}: {error}") from error
     if not callable(part):
         raise PluginError(f"extractor `{name}` can't be called: an extractor is a function, or a class with `__call__`")
-    # the parsers of HTML and header fields are C code and regular expressions, which no alarm ends: it costs them only
-    timeout = 0.0 if name in {"html", "headers"} else settings.extract.max_parse_time
+    # the parser of HTML is C code, which no alarm ends, and quick; styles in pages are read by Python
+    is_quick = name == "headers" or (name == "html" and "css" not in settings.extract.extractors)
+    timeout = 0.0 if is_quick else settings.extract.max_parse_time
     return _Entry(name, part, getattr(part, "media_types", None), timeout)
 
 

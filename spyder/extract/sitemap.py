@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from spyder.bounds import TimeIsUpError
 from spyder.contracts import Extraction, Response
 from spyder.extract import sniff, xml
 from spyder.extract.dates import modified_at
@@ -18,6 +19,7 @@ _ITEMS: Final = {"url": LinkKind.LISTED, "sitemap": LinkKind.SITEMAP}
 _OWN: Final = frozenset({"loc", "lastmod", "priority"})  #: elements of an entry that are read
 #: Elements of extensions that hold the URL of something that the page embeds, by their prefix's usual name.
 _EMBEDS: Final = {"image": {"loc"}, "video": {"thumbnail_loc", "content_loc", "player_loc", "content_segment_loc"}}
+_MAX_EXTENSIONS: Final = 2000  #: links of one entry beside its own: Google allows 1,000 images
 _XHTML: Final = "http://www.w3.org/1999/xhtml"
 _MAX_TEXT: Final = 20_000  #: characters of an element that are kept: more than any URL has
 
@@ -42,14 +44,17 @@ class Sitemap:
         limits = []
         is_text = response.media_type == sniff.URI_LIST
         entries = _lines(source) if is_text else _entries(source, has_embeds=self._has_embeds)
-        for count, entry in enumerate(entries):
-            if count >= self._max_entries or listing.is_full:
-                limits.append("extract.max_sitemap_entries")
-                break
-            if entry.kind is LinkKind.SITEMAP and response.nesting >= self._max_depth:
-                limits.append("extract.max_sitemap_depth")
-                break
-            entry.add_to(listing)
+        try:
+            for count, entry in enumerate(entries):
+                if count >= self._max_entries or listing.is_full:
+                    limits.append("extract.max_sitemap_entries")
+                    break
+                if entry.kind is LinkKind.SITEMAP and response.nesting >= self._max_depth:
+                    limits.append("extract.max_sitemap_depth")
+                    break
+                entry.add_to(listing)
+        except TimeIsUpError:
+            limits.append("extract.max_parse_time")
         if source.is_cut:
             limits.append("extract.max_sitemap_size")
         return listing.extraction(charset=source.charset, limits=tuple(limits))
@@ -89,7 +94,7 @@ class _Entry:
             case "priority":
                 self.priority = text
             case _:
-                if has_embeds:
+                if has_embeds and len(self.embeds) < _MAX_EXTENSIONS:
                     self.embeds.append(text)
 
     def add_to(self, listing: Listing) -> None:
@@ -154,7 +159,8 @@ def _field(entry: _Entry, depth: int, space: str, name: str, attributes: str) ->
         return name if depth == 3 and name in _OWN else ""
     if name == "link" and space in {_XHTML, "xhtml"}:
         found = xml.attributes(attributes)
-        if found.get("rel", "").lower() == "alternate" and (href := found.get("href", "")):
+        if found.get("rel", "").lower() == "alternate" and (href := found.get("href", "")) and (
+                len(entry.alternates) < _MAX_EXTENSIONS):
             entry.alternates.append(href)
         return ""
     extension = next((one for one in _EMBEDS if space == one or f"/sitemap-{one}/" in space), "")

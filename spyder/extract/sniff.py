@@ -40,7 +40,8 @@ _BINARY: Final = re.compile(rb"[\x00-\x08\x0B\x0E-\x1A\x1C-\x1F]")  # section 3,
 _BYTE_ORDER_MARKS: Final = (b"\xfe\xff", b"\xff\xfe", b"\xef\xbb\xbf")
 
 #: A page that begins as nearly all do: nothing further needs to be looked at.
-_PLAIN_HTML: Final = re.compile(rb"(?:\xef\xbb\xbf)?[\t\n\f\r ]*<(?:!doctype[\t\n\f\r ]+html|html|head|body)\b", re.I)
+_PLAIN_HTML: Final = re.compile(rb"(?:\xef\xbb\xbf)?[\t\n\f\r ]*+(?:<\?xml[^>]*+>[\t\n\f\r ]*+)?"
+                                rb"<(?:!doctype[\t\n\f\r ]+html|html|head|body)\b", re.I)
 #: Section 7.1: what makes a body of unknown type HTML, up to a space or the tag's end.
 _SCRIPTABLE: Final = re.compile(
     rb"[\t\n\f\r ]*(?:<(?:!doctype html|html|head|script|iframe|h1|div|font|table|a|style|title|b|body|br|p|!--)[ >])",

@@ -19,7 +19,9 @@ from spyder.extract.charset import declared_encoding, decode
 
 CHUNK: Final = 65_536  #: bytes that are read at a time
 MAX_DEPTH: Final = 128  #: elements within each other that are told apart
+_MAX_MEMBERS: Final = 2000  #: of a gzip file (RFC 1952, section 2.2)
 _MAX_TAG: Final = 65_536  #: characters of a tag; what is longer is text
+_MAX_TEXT: Final = 20_000  #: characters of a text that is kept until its end is seen; a longer one comes in pieces
 _MAX_REFERENCE: Final = 80  #: characters of a reference; what is longer is text
 
 #: Text up to the next tag, and the tag. An attribute's value holds no ``<`` (XML 1.0, section 3.1).
@@ -28,7 +30,7 @@ _ATTRIBUTE: Final = re.compile(r"""([^\s=/"'<>]+)\s*=\s*(?:"([^"]*)"|'([^']*)'|(
 _REFERENCE: Final = re.compile(r"&(?:#([0-9]{1,8})|#[xX]([0-9a-fA-F]{1,6})|([A-Za-z_:][\w.:-]{0,64}));")
 _BROKEN_TAG: Final = re.compile(r"""<(/?)([^\s<>/!?"'=]++)([^<>]*+)>""")
 _COMMENT_START, _CDATA_START = "<!--", "<![CDATA["
-_DOCTYPE: Final = re.compile(r"<!(?!-|\[)[^>\[]*+([>\[])")
+_DOCTYPE: Final = re.compile(r"<!(?!-|\[)[^<>\[]*+([>\[])")
 #: What ends a construct without tags in it.
 _COMMENT, _CDATA, _INSTRUCTION, _SUBSET = (re.compile(end) for end in ("-->", r"\]\]>", r"\?>", r"\]\s*>"))
 _MAX_END: Final = 64  #: characters of such an end that may lie in two chunks
@@ -99,22 +101,19 @@ class Source:
         if not body.startswith(b"\x1f\x8b"):
             yield from (body[at:at + CHUNK] for at in range(0, len(body), CHUNK))
             return
-        while body.startswith(b"\x1f\x8b"):  # one member after the other
+        at = 0
+        for _ in range(_MAX_MEMBERS):  # one after the other
             inflater = zlib.decompressobj(wbits=31)
-            view = memoryview(body)
-            for at in range(0, len(view), CHUNK):
-                rest: bytes | memoryview = view[at:at + CHUNK]
+            while at < len(body) and not inflater.eof:
+                part = body[at:at + CHUNK]
                 try:
-                    while rest:
-                        yield inflater.decompress(rest, CHUNK)
-                        rest = inflater.unconsumed_tail
+                    yield inflater.decompress(part, CHUNK)
                 except zlib.error:
                     return  # as far as it can be read
-                if inflater.eof:
-                    body = inflater.unused_data + body[at + CHUNK:]
-                    break
-            else:
+                at += len(part) - len(inflater.unused_data if inflater.eof else inflater.unconsumed_tail)
+            if not body.startswith(b"\x1f\x8b", at):
                 return
+        self.is_cut = True
 
 
 def source_of(response: Response, *, max_size: int) -> Source:
@@ -226,6 +225,8 @@ def _scan(text: str, inside: re.Pattern[str] | None,
             at = tag.end()
             continue
         start = text.find("<", at)
+        if start < 0 and len(text) - at <= _MAX_TEXT:
+            return text[at:], None  # what follows tells whether it is whole
         stop = start if start >= 0 else _whole(text, at)
         if stop > at:
             yield Token(Kind.TEXT, "", resolved(text[at:stop]))
@@ -252,7 +253,8 @@ def _opened(text: str, at: int) -> tuple[int, re.Pattern[str] | None, re.Match[s
             return at + len(beginning), end, None
     if (doctype := _DOCTYPE.match(text, at)) is not None:
         return doctype.end(), _SUBSET if doctype[1] == "[" else None, None
-    tag = _BROKEN_TAG.match(text, at)
+    is_whole = text.find("<", at + 1) >= 0 or len(text) - at >= _MAX_TAG  # else a quote may still be closed
+    tag = _BROKEN_TAG.match(text, at) if is_whole else None
     return tag.end() if tag else at, None, tag
 
 

@@ -1,7 +1,4 @@
-"""Names to addresses, on the event loop: settings, the hosts file, then DNS; one look-up per name, remembered.
-
-The only module that knows the DNS library.
-"""
+"""Names to addresses, on the event loop: settings, the hosts file, then DNS; one look-up per name, remembered."""
 
 from __future__ import annotations
 
@@ -10,23 +7,19 @@ import logging
 import socket
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-
-import dns.asyncresolver
-import dns.exception
-import dns.name
-import dns.nameserver
-import dns.rdatatype
-import dns.resolver
+from typing import TYPE_CHECKING, Literal
 
 from spyder.errors import SettingsError
-from spyder.fetch.failures import one_line
 from spyder.model.addresses import is_localhost, parse_address, special_range
 from spyder.model.clock import Clock
 from spyder.model.records import Failure
 from spyder.model.states import ErrorKind
 from spyder.settings import DnsSection
+
+if TYPE_CHECKING:
+    from spyder.fetch.nameservers import Client, Reply
 
 _log = logging.getLogger(__name__)
 
@@ -35,18 +28,13 @@ RESOLVER_FILE = Path("/etc/resolv.conf")
 
 _LOOPBACK = ("127.0.0.1", "::1")
 _NEVER_ASKED = frozenset({"invalid", "onion", "alt"})  #: RFC 6761, 6.4; RFC 7686; RFC 9476: top-level domains
-_FALLBACK_SERVER = "127.0.0.1"  #: of a system without a resolver file, resolv.conf(5)
 _PORT = 53
-_PAYLOAD = 1232  #: bytes of an answer over UDP that get through everywhere (DNS flag day 2020)
 _AT_ONCE = 100  #: names that are asked for at the same time; each has one or two sockets
+_FAILED = 32  #: addresses of one name that are remembered as not answering
 _LEAST_WAIT = 0.05  #: seconds for a question at the least
-_MAX_ADDRESSES = 32  #: taken from one answer
 _SECOND_FAMILY_WAIT = 0.3  #: seconds that one family's addresses wait for the other's (RFC 8305, section 3: 0.05)
 _ROUTE_VALIDITY = 60.0  #: seconds that we believe to know whether there is a way to IPv6
 _IPV6_PROBE = "2001:4860:4860::8888"  #: a public address; nothing is sent to it
-
-A, AAAA = dns.rdatatype.A, dns.rdatatype.AAAA
-
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -76,7 +64,7 @@ class Resolver:
         self._resolver_file = _WatchedFile(resolver_file)
         self._hosts: dict[str, tuple[str, ...]] = {}
         self._servers = [_server(text) for text in settings.servers]
-        self._client: dns.asyncresolver.Resolver | None = None
+        self._client: Client | None = None
         self._known: OrderedDict[str, Answer] = OrderedDict()  # by name, the one longest unused first
         self._failed: OrderedDict[str, tuple[str, ...]] = OrderedDict()  # addresses where nothing answered, by name
         self._asking: dict[str, tuple[asyncio.Task[None], list[OnAnswer]]] = {}
@@ -127,7 +115,7 @@ class Resolver:
         """Nothing answers at *address*: the other addresses of *name* come first from now on."""
         name = name.removesuffix(".").lower()
         before = self._failed.pop(name, ())
-        self._failed[name] = (*(other for other in before if other != address), address)[-_MAX_ADDRESSES:]
+        self._failed[name] = (*(other for other in before if other != address), address)[-_FAILED:]
         while len(self._failed) > self._settings.cache:
             self._failed.popitem(last=False)
 
@@ -152,7 +140,7 @@ class Resolver:
         try:
             async with self._at_once:
                 answer = await self._ask(name)
-        except Exception as error:  # noqa: BLE001 - whatever a server's answer does to the library is that look-up's
+        except Exception as error:  # noqa: BLE001 - a mistake of ours is not to keep the lease for ever
             _log.exception("the look-up of %s failed in an unforeseen way", name)
             answer = self._no_address(f"{name}: {type(error).__name__}: {error}")
         self._known[name] = answer
@@ -172,29 +160,28 @@ class Resolver:
         if name.rpartition(".")[2] in _NEVER_ASKED:
             return self._no_address(f"{name}: no such name (it is never looked up)")
         client = self._current_client()
-        try:
-            candidates = _candidates(name, client)
-        except dns.exception.DNSException:  # an empty or too long label or name
+        names = client.full_names(name)
+        if not names:
             return self._no_address(f"{name[:100]}: no name that DNS could know")
         deadline = self._clock.monotonic() + self._settings.timeout
-        parts: list[_Part] = []
-        for candidate in candidates:
-            parts = await self._ask_both(candidate, client, deadline)
-            if any(part.addresses or part.trouble for part in parts):
+        replies: list[Reply] = []
+        for full_name in names:
+            replies = await self._ask_both(full_name, client, deadline)
+            if any(reply.addresses or reply.trouble for reply in replies):
                 break
-        return self._answer(name, parts)
+        return self._answer(name, replies)
 
-    async def _ask_both(self, name: dns.name.Name, client: dns.asyncresolver.Resolver, deadline: float) -> list[_Part]:
+    async def _ask_both(self, full_name: str, client: Client, deadline: float) -> list[Reply]:
         """Ask for both families at once; for IPv6 only as a last resort when there is no way to it."""
         prefers_ipv6 = self._is_ipv6_routed()
-        first = asyncio.ensure_future(self._ask_one(name, A, client, deadline))
+        first = asyncio.ensure_future(self._ask_one(full_name, "A", client, deadline))
         futures = [first]
         try:
             if not prefers_ipv6:
-                part = await first
-                if part != _Part():  # else the name is there, without such an address
-                    return [part]
-            second = asyncio.ensure_future(self._ask_one(name, AAAA, client, deadline))
+                reply = await first
+                if not reply.is_empty:
+                    return [reply]
+            second = asyncio.ensure_future(self._ask_one(full_name, "AAAA", client, deadline))
             futures = [second, first] if prefers_ipv6 else [first, second]
             done, _ = await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
             has_addresses = any(future.result().addresses for future in done)
@@ -204,38 +191,25 @@ class Resolver:
             for future in futures:
                 future.cancel()
 
-    async def _ask_one(self, name: dns.name.Name, family: dns.rdatatype.RdataType,
-                       client: dns.asyncresolver.Resolver, deadline: float) -> _Part:
-        lifetime = max(_LEAST_WAIT, deadline - self._clock.monotonic())
-        try:
-            async with asyncio.timeout(lifetime + _LEAST_WAIT):  # the library's own limit comes first, with its reasons
-                found = await client.resolve(name, family, search=False, raise_on_no_answer=False, lifetime=lifetime)
-        except dns.resolver.NXDOMAIN:
-            return _Part(is_missing=True)
-        except (dns.resolver.LifetimeTimeout, TimeoutError) as error:
-            said = _said(error)
-            return _Part(trouble=f"no answer within {self._settings.timeout:g} s (dns.timeout)"
-                         + (f": {said}" if said else ""))
-        except dns.resolver.NoNameservers as error:
-            return _Part(trouble=_said(error) or "no server answers")
-        except Exception as error:  # noqa: BLE001 - whatever a server's answer does to the library: loops, garbage
-            return _Part(trouble=f"{type(error).__name__}: {one_line(str(error))}")
-        if found.rrset is None:
-            return _Part()
-        ttl = min([found.rrset.ttl, *(rrset.ttl for rrset in found.chaining_result.cnames)])
-        return _Part(addresses=tuple(record.address for record in found.rrset)[:_MAX_ADDRESSES], ttl=ttl)
+    async def _ask_one(self, full_name: str, family: Literal["A", "AAAA"], client: Client, deadline: float) -> Reply:
+        seconds = max(_LEAST_WAIT, deadline - self._clock.monotonic())
+        reply = await client.ask(full_name, family, seconds)
+        if reply.is_late:
+            told = f"no answer within {self._settings.timeout:g} s (dns.timeout)"
+            reply = replace(reply, trouble=f"{told}: {reply.trouble}" if reply.trouble else told)
+        return reply
 
-    def _answer(self, name: str, parts: list[_Part]) -> Answer:
+    def _answer(self, name: str, replies: list[Reply]) -> Answer:
         """What both families' answers mean together."""
         settings = self._settings
-        addresses = tuple(address for part in parts for address in part.addresses)
+        addresses = tuple(address for reply in replies for address in reply.addresses)
         if addresses:
-            ttl = min(part.ttl for part in parts if part.addresses)
+            ttl = min(reply.ttl for reply in replies if reply.addresses)
             return Answer(addresses, self._clock.monotonic() + min(max(ttl, settings.min_ttl), settings.max_ttl))
-        trouble = next((part.trouble for part in parts if part.trouble), "")
+        trouble = next((reply.trouble for reply in replies if reply.trouble), "")
         if trouble:
             return self._no_address(f"{name}: {trouble}")
-        is_missing = any(part.is_missing for part in parts)
+        is_missing = any(reply.is_missing for reply in replies)
         return self._no_address(f"{name}: " + ("no such name (NXDOMAIN)" if is_missing else "the name has no address"))
 
     def _no_address(self, detail: str) -> Answer:
@@ -260,18 +234,12 @@ class Resolver:
             self._hosts = _read_hosts(self._hosts_file.path)
         return self._hosts.get(name, ())
 
-    def _current_client(self) -> dns.asyncresolver.Resolver:
-        """The library's resolver, made anew when the resolver file changes."""
+    def _current_client(self) -> Client:
+        """Who asks DNS; made anew when the system's resolver file changes."""
         if self._resolver_file.has_changed(self._clock.monotonic()) or self._client is None:
-            self._client = client = dns.asyncresolver.Resolver(configure=False)
-            try:
-                client.read_resolv_conf(str(self._resolver_file.path))
-            except (dns.exception.DNSException, ValueError, OSError):
-                client.nameservers = [_FALLBACK_SERVER]
-            if self._servers:
-                client.nameservers = list(self._servers)
-            client.use_edns(0, 0, _PAYLOAD)
-            client.cache = None
+            from spyder.fetch.nameservers import Client  # its library is large, and not every crawl needs it
+
+            self._client = Client(self._servers, self._resolver_file.path)
         return self._client
 
     def _is_ipv6_routed(self) -> bool:
@@ -281,16 +249,6 @@ class Resolver:
             self._route_until = now + _ROUTE_VALIDITY
             self._has_ipv6 = _has_ipv6_route()
         return self._has_ipv6
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Part:
-    """What was found out about one family of addresses."""
-
-    addresses: tuple[str, ...] = ()
-    ttl: float = 0.0  #: seconds
-    is_missing: bool = False  #: there is no such name
-    trouble: str = ""  #: why there is no answer
 
 
 class _WatchedFile:
@@ -337,7 +295,7 @@ def _static(hosts: dict[str, str]) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def _server(text: str) -> dns.nameserver.Nameserver:
+def _server(text: str) -> tuple[str, int]:
     host, port = text, str(_PORT)
     if text.startswith("["):
         host, _, rest = text[1:].partition("]")
@@ -347,7 +305,7 @@ def _server(text: str) -> dns.nameserver.Nameserver:
     if parse_address(host) is None or not port.isdigit() or not 0 < int(port) < 65536:
         raise SettingsError(f"`dns.servers`: {text!r} is no IP address, with or without a port: expected something "
                             "like 192.0.2.53, 192.0.2.53:5353 or [2001:db8::53]:5353")
-    return dns.nameserver.Do53Nameserver(host, int(port))
+    return host, int(port)
 
 
 def _read_hosts(path: Path) -> dict[str, tuple[str, ...]]:
@@ -364,36 +322,6 @@ def _read_hosts(path: Path) -> dict[str, tuple[str, ...]]:
                 key = name.lower().removesuffix(".")
                 found[key] = (*found.get(key, ()), address)
     return found
-
-
-def _candidates(name: str, client: dns.asyncresolver.Resolver) -> list[dns.name.Name]:
-    """The full names to ask for, in order.
-
-    A name with a dot is asked for as it stands, and then, when it has fewer dots than ``ndots``, with each suffix of
-    the search list; a single word the other way round. So no suffix can shadow a name of the web, and a dead name with
-    dots enough costs one question.
-    """
-    if not name:
-        raise dns.name.EmptyLabel
-    full = dns.name.from_text(f"{name}.")
-    dots = name.count(".")
-    suffixes = client.search
-    if not suffixes and client.domain is not None and client.domain != dns.name.root:
-        suffixes = [client.domain]
-    if dots >= (1 if client.ndots is None else client.ndots):
-        suffixes = []
-    longer = [full.relativize(dns.name.root).concatenate(suffix) for suffix in suffixes]
-    return [full, *longer] if dots else [*longer, full]
-
-
-def _said(error: Exception) -> str:
-    """What went wrong with each server, such as ``SERVFAIL from 192.0.2.53``."""
-    said = []
-    for server, _, port, problem, _ in getattr(error, "kwargs", {}).get("errors", ()):
-        words = problem if isinstance(problem, str) else one_line(f"{type(problem).__name__}: {problem}").rstrip(": ")
-        place = str(server).removeprefix("Do53:").partition("@")[0]
-        said.append(f"{words} from {place}" + (f":{port}" if port != _PORT else ""))
-    return ", ".join(dict.fromkeys(said))[:300]
 
 
 def _has_ipv6_route() -> bool:

@@ -95,8 +95,8 @@ class Visit:
         options: Options = {}
         if self.proxy is not None:
             options.update(_proxy_options(self.proxy))
-            if self._parts.scheme == "http" and not self.proxy.is_socks:  # absolute-form: RFC 9112, section 3.2.2
-                options[pycurl.REQUEST_TARGET] = self.url.partition("#")[0]
+            is_absolute = self._parts.scheme == "http" and not self.proxy.is_socks  # RFC 9112, section 3.2.2
+            options[pycurl.REQUEST_TARGET] = self.url.partition("#")[0] if is_absolute else self._parts.path
         if self._certificate is not None:
             options.update(_certificate_options(self._certificate))
         return options
@@ -168,13 +168,19 @@ class Extras:
         self.jar = None if settings.cookies == "off" else CookieJar(
             settings.cookies, max_cookies=settings.max_cookies, max_all=settings.max_cookies_in_all,
             max_size=settings.max_cookie_size)
-        self._is_on = bool(self.jar is not None or self.accounts or self.certificates or len(self.pool))
+        #: True when every fetch is a visit.
+        self.is_on = bool(self.jar is not None or self.accounts or self.certificates or len(self.pool))
 
-    def visit(self, uri: CrawlUri) -> Visit | None:
-        """The extras of *uri*; None when it is a plain fetch. Raises :class:`ValueError` for what is no URL."""
-        if not (self._is_on or uri.validators or "@" in uri.url) and uri.purpose is Purpose.PAGE:
-            return None
+    def visit(self, uri: CrawlUri) -> Visit:
+        """The extras of *uri*. Raises :class:`ValueError` for what is no URL.
+
+        Unless :attr:`is_on`, only a URI with validators, with a user in its URL, or that is no page, may have any.
+        """
         return Visit(self, uri, parts_of(uri.url))
+
+    def close(self) -> None:
+        """Say in the log what was used."""
+        self.pool.tell()
 
     def looks_up(self, url: str) -> bool:
         """True when the name of the host of *url* is to be looked up here: no proxy does it."""

@@ -106,6 +106,11 @@ class ProxyPool:
         _log.warning("proxy %s rests for %g s: %s", proxy.url, rest, reason)
 
 
+    def tell(self) -> None:
+        """Log what each proxy did."""
+        for proxy in self._proxies:
+            _log.info("proxy %s: %d fetches, %d failures", proxy.url, proxy.fetches, proxy.failures)
+
     def doubted(self, proxy: Proxy, reason: str, now: float) -> None:
         """No answer came through *proxy*, which may be the server's fault: too many in a row are the proxy's."""
         proxy.doubts += 1

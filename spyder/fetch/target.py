@@ -21,7 +21,8 @@ class Target:
     port: int
     literal: Address | None  #: the host, when it is an address itself
     is_localhost: bool
-    objection: str  #: the guard's, to the literal address
+    objection: str  #: to the literal address
+    firm_objection: str  #: the same for a permitted URI
 
 
 class Targets:
@@ -46,7 +47,8 @@ class Targets:
             if len(self._known) >= _REMEMBERED:
                 self._known.clear()
             objection = "" if literal is None else self._guard.objection(str(literal), port)
-            found = self._known[origin] = Target(hostname, port, literal, is_localhost(hostname), objection)
+            firm = objection if literal is not None and is_metadata(literal) else ""
+            found = self._known[origin] = Target(hostname, port, literal, is_localhost(hostname), objection, firm)
         return found
 
     def objection(self, uri: CrawlUri, target: Target, address: str) -> str:

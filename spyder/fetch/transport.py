@@ -7,6 +7,7 @@ import logging
 import math
 import os
 import re
+import select
 import socket
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -42,6 +43,7 @@ _log = logging.getLogger(__name__)
 _RECEIVE_BUFFER = 262_144  #: bytes read from a socket at a time
 _IDLE_CONNECTIONS = 4  #: kept open per connection in use: a polite crawl comes back to a host after others
 _SWEEP_INTERVAL = 1.0  #: seconds between two looks for transfers that are late
+_PAGE = Purpose.PAGE  # looked up once: it is asked for each page
 _STOP = -1  #: what a callback returns to make curl end the transfer
 _SUPPRESS_CONNECT_HEADERS = 265  #: CURLOPT_SUPPRESS_CONNECT_HEADERS, which pycurl gives no name
 _COULDNT_CONNECT, _TIMED_OUT = 7, 28  #: libcurl-errors(3)
@@ -77,21 +79,49 @@ class _Lookup:
     started: float  # monotonic, seconds
 
 
+class _Sockets:
+    """The sockets of curl's connections by their local address, since curl says no more of one that it uses again."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._fds: dict[tuple[str, int], int] = {}
+
+    def note(self, place: tuple[str, int], fd: int) -> None:
+        """There is a new connection."""
+        if len(self._fds) >= self._limit:
+            self._fds.clear()
+        self._fds[place] = fd
+
+    def is_quiet(self, place: tuple[str, int]) -> bool:
+        """True when the connection is known, and nothing has come over it that nobody has read, its end included."""
+        fd = self._fds.get(place)
+        if fd is None:
+            return False
+        poll = select.poll()
+        poll.register(fd, select.POLLIN)
+        return not poll.poll(0)
+
+
 class _Slot:
     """One curl handle and the fetch that it is busy with.
 
     Its options but URL and address are set once, for good. What a :class:`Visit` sets beside them is undone after it.
     """
 
-    visit: Visit | None = None  # what goes beyond a plain fetch
+    visit: Visit | None = None  # what goes beyond a plain fetch; what follows is never set without one
+    is_anew = False  # an earlier attempt of the same fetch has ended
+    is_cut = False  # there is more of the body than is wanted
 
-    def __init__(self, settings: FetchSection, targets: Targets, extras: Extras, *, robots_size: int) -> None:
+    def __init__(self, settings: FetchSection, targets: Targets, extras: Extras, *, sockets: _Sockets,
+                 robots_size: int) -> None:
         self.curl = pycurl.Curl()
         self._settings = settings
         self._targets = targets
         self._extras = extras
+        self._sockets = sockets
         self._robots_size = robots_size
         self._filter = ContentFilter(settings)
+        self._has_extras = extras.is_on
         self._fields = _fields(settings)
         self._opened: socket.socket | None = None  # while curl takes it over
         self._set_up()
@@ -103,6 +133,7 @@ class _Slot:
         self.curl.setopt(pycurl.HTTPHEADER, self._fields)
         self.curl.setopt(pycurl.OPENSOCKETFUNCTION, self._on_open_socket)
         self.curl.setopt(pycurl.SOCKOPTFUNCTION, self._on_socket_made)
+        self.curl.setopt(pycurl.PREREQFUNCTION, self._on_request)
         self.curl.setopt(pycurl.HEADERFUNCTION, self._on_header if self._filter.is_open else self._on_judged_header)
         self.curl.setopt(pycurl.WRITEFUNCTION, self._on_body)
         self._pin = ""  # what the handle's option says
@@ -113,14 +144,13 @@ class _Slot:
         if self.visit is not None:
             self._undo(self.visit)
             self.visit = None
+            self.is_anew = self.is_cut = False
         self.uri: CrawlUri | None = None
         self.on_done: OnDone | None = None
         self.target: Target | None = None
         self.addresses: list[str] = []  # those of the name that may be tried yet
         self.address = ""  # that of the name which is connected to; empty when the URL gives it itself
         self.lookup: object | None = None  # set while the name is looked up
-        self.is_anew = False  # an earlier attempt of the same fetch has ended
-        self.is_cut = False  # there is more of the body than is wanted
         self._forget_answer()
         self.started_at = 0.0  # wall time, seconds
         self.started = 0.0  # monotonic, seconds
@@ -138,6 +168,8 @@ class _Slot:
         self.head = HeadReader(max_size=self._settings.max_header_size, max_count=self._settings.max_header_count)
         self.headers: Headers | None = None
         self.body: BodyReader | None = None
+        self._is_asked = False  # the request is on its way, over a connection that was open
+        self._fd = -1  # of the socket that was opened for it
 
     def drop_answer(self, failure: Failure) -> None:
         """What came is not the server's answer but a proxy's, which means *failure*."""
@@ -153,12 +185,14 @@ class _Slot:
         self.started_at = clock.now()
         self.started = self.mark = clock.monotonic()
         try:
-            self.visit = visit = self._extras.visit(uri)
-            url = uri.url if visit is None else visit.url
+            url = uri.url
+            if self._has_extras or uri.validators or "@" in url or uri.purpose is not _PAGE:
+                self.visit = self._extras.visit(uri)
+                url = self.visit.url
             self.curl.setopt(pycurl.URL, url)
             self.curl.setopt(pycurl.REQUEST_TARGET, _request_target(url))
-            if visit is not None:
-                self._apply(visit)
+            if self.visit is not None:
+                self._apply(self.visit)
         except (pycurl.error, ValueError, TypeError) as error:  # not ASCII, or with a NUL
             self.failure = Failure(kind=ErrorKind.URL, detail=one_line(str(error)))
         else:
@@ -236,7 +270,26 @@ class _Slot:
             self._opened.close()
             self._opened = None
         os.set_inheritable(fd, False)
+        self._fd = fd
         return int(pycurl.SOCKOPT_OK)
+
+    def _on_request(self, _address: str, local: str, _port: int, local_port: int) -> int:
+        """Allow one request: curl would send it once more by itself when a kept connection breaks without an answer.
+
+        To the host that is a second fetch within milliseconds; whether and when there is one is the master's to say. A
+        connection that can be read from before anything was asked is one that the host has closed: that is no request.
+        """
+        if self._is_asked:
+            self.failure = NO_ANSWER
+            return int(pycurl.PREREQFUNC_ABORT)
+        place = (local, local_port)
+        if self._fd >= 0:
+            self._sockets.note(place, self._fd)
+            self._fd = -1
+            self._is_asked = True
+        else:
+            self._is_asked = self._sockets.is_quiet(place)
+        return int(pycurl.PREREQFUNC_OK)
 
     @property
     def size(self) -> int:
@@ -278,10 +331,10 @@ class _Slot:
     def _new_body(self) -> BodyReader:
         self.headers = self.head.headers()
         values = [value for name, value in self.headers if name == "content-encoding"]
-        assert self.uri is not None
+        is_robots = self.visit is not None and self.visit.is_robots
         return BodyReader(content_codings(values) if values else (), max_wire_size=self._settings.max_wire_size,
                           max_body_size=self._settings.max_body_size, max_ratio=self._settings.max_ratio,
-                          keep=self._robots_size if self.uri.purpose is Purpose.ROBOTS else 0)
+                          keep=self._robots_size if is_robots else 0)
 
     def lateness(self, now: float) -> str:
         """Why the fetch takes too long at *now* (monotonic, seconds); empty when it doesn't.
@@ -316,7 +369,7 @@ class _Slot:
                 body = self.body.finish()
             except BodyError as error:
                 failure = error.failure
-        status = self.head.status
+        status, visit = self.head.status, self.visit
         getinfo = self.curl.getinfo
         return Page(
             uri=self.uri,
@@ -327,19 +380,15 @@ class _Slot:
             elapsed=self.elapsed or (self.waited + getinfo(pycurl.TOTAL_TIME) if self.is_running else 0.0),
             first_byte=self.waited + getinfo(pycurl.STARTTRANSFER_TIME) if self.head.size else 0.0,
             wire_size=self.body.wire_size if self.body else 0,
-            ip=(getinfo(pycurl.PRIMARY_IP) or "") if self.is_running and not self.is_proxied else "",
+            ip=(getinfo(pycurl.PRIMARY_IP) or "") if self.is_running and (visit is None or visit.proxy is None) else "",
             http_version=self.head.http_version,
-            limits=self._limits() if self.is_cut or self.visit is not None else (),
+            limits=() if visit is None else (*(("robots.max_size",) if self.is_cut else ()), *visit.limits),
         ), body
 
     @property
     def is_proxied(self) -> bool:
         """True when a proxy is what is connected to."""
         return self.visit is not None and self.visit.proxy is not None
-
-    def _limits(self) -> tuple[str, ...]:
-        cut = ("robots.max_size",) if self.is_cut else ()
-        return cut if self.visit is None else (*cut, *self.visit.limits)
 
     def attempt(self, code: int, message: str) -> Attempt:
         """How the attempt ended that curl says *code* and *message* of."""
@@ -420,7 +469,8 @@ class Transport:
         self._targets = Targets(guard)
         self._lookups: set[_Lookup] = set()
         self._extras = extras or Extras(settings, clock=clock)
-        self._idle = [_Slot(settings, self._targets, self._extras, robots_size=robots_size)
+        sockets = _Sockets(4 * _IDLE_CONNECTIONS * settings.connections)
+        self._idle = [_Slot(settings, self._targets, self._extras, sockets=sockets, robots_size=robots_size)
                       for _ in range(settings.connections)]
         self._active: dict[pycurl.Curl, _Slot] = {}
         self._refused: list[_Slot] = []  # of the active, those that never got as far as curl
@@ -474,8 +524,7 @@ class Transport:
         if target is None:
             self._refuse(slot, Failure(kind=ErrorKind.URL, detail=_NO_TARGET))
         elif target.literal is not None:
-            objection = target.objection and self._targets.objection(uri, target, str(target.literal))
-            if objection:
+            if objection := target.firm_objection if uri.is_permitted else target.objection:
                 self._refuse(slot, Failure(kind=ErrorKind.ADDRESS, detail=objection))
             else:
                 self._start_transfer(slot, "")
@@ -609,6 +658,7 @@ class Transport:
             return
         self._is_closed = True
         self.abort()
+        self._extras.close()
         self._resolver.close()
         self._multi.close()
         for slot in self._idle:

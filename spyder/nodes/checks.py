@@ -11,6 +11,7 @@ from pathlib import Path
 
 from spyder import plugins
 from spyder.errors import SettingsError, StoreError, StoreInUseError, UrlError
+from spyder.extract.registry import Extractors
 from spyder.fetch import dns
 from spyder.fetch.extras import Extras
 from spyder.fetch.guard import Guard
@@ -42,6 +43,7 @@ def check(settings: Settings, *, has_workers: bool = True) -> None:
     if has_workers:
         _check_limits(settings)
         processors.build(settings.processors)
+        Extractors(settings)
         Extras(settings.fetch, clock=SystemClock())
     _check_identity(settings)
     Guard(settings.guard)
@@ -103,6 +105,9 @@ def _check_limits(settings: Settings) -> None:
     if worker.hang_timeout < _BEATS * heartbeat:
         raise SettingsError(f"`worker.hang_timeout` ({worker.hang_timeout:g} s) must be {_BEATS} times `bus.heartbeat` "
                             f"({heartbeat:g} s) at the least: a fetcher shows its progress once a heartbeat")
+    if settings.extract.max_parse_time >= worker.hang_timeout:
+        raise SettingsError(f"`extract.max_parse_time` ({settings.extract.max_parse_time:g} s) must be less than "
+                            f"`worker.hang_timeout` ({worker.hang_timeout:g} s), or 0 for none")
     for index, processor in enumerate(settings.processors):
         if processor.timeout >= worker.hang_timeout:
             raise SettingsError(f"`processors[{index}].timeout` of {processor.use} ({processor.timeout:g} s) must be "

@@ -21,6 +21,7 @@ class FetchedPage:
     def __init__(self, page: Page, body: bytes, *, media_type: str, extraction: Extraction) -> None:
         self._page = page
         self.body = body
+        self.content_type = content_type_of(page.headers)
         self.media_type = media_type
         self.charset = extraction.charset
         self.title = extraction.title
@@ -45,11 +46,6 @@ class FetchedPage:
     def depth(self) -> int:
         """Links from a seed."""
         return self._page.uri.depth
-
-    @cached_property
-    def content_type(self) -> str:
-        """Media type by the Content-Type header."""
-        return content_type_of(self._page.headers)
 
     @cached_property
     def headers(self) -> dict[str, str]:

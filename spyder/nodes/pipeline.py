@@ -185,9 +185,9 @@ class Pipeline:
         """Why the media type of a page keeps it out of the crawl; None when it does not, and for seeds."""
         if page.status >= 300 or page.uri.is_seed:
             return None
-        rule = self._scope.refused_type(view.content_type, page.uri.url, page.uri.depth, page.uri.embeds)
+        rule = self._scope.refused_type(view.media_type, page.uri.url, page.uri.depth, page.uri.embeds)
         return Failure(kind=ErrorKind.CONTENT_TYPE, detail=f"rule `{rule}` of scope.rules rejects "
-                       f"{view.content_type or 'a page without a media type'}") if rule else None
+                       f"{view.media_type or 'a page without a media type'}") if rule else None
 
     def _read(self, page: Page, body: bytes) -> FetchedPage:
         """What the extractors say of a page."""
@@ -231,17 +231,17 @@ class Pipeline:
         Links of which a sitemap or a feed says something are never old: it may be that they have changed.
         """
         project = int.from_bytes(page.uri.key[:PROJECT_BYTES], "big")
-        depth, key_of = page.uri.depth, self._identity.key
+        depth, deeper, key_of = page.uri.depth, page.uri.depth + 1, self._identity.key
         scope, is_new, recent = self._scope, self._seen.is_new, self._recent
         admits, refusal, told = scope.admits, scope.refusal, view.hints
+        # an embedded link may be in scope where another one to the same URL is not: then it is looked at by itself
+        apart = LinkKind.EMBED if scope.judges_embeds else None
         links: list[Link] = []
         hints: list[Hint] = []
         for href, kind in view.found.items():
             is_redirect = kind is LinkKind.REDIRECT
-            its_depth = depth if is_redirect else depth + 1
-            # an embedded link may be in scope where another one to the same URL is not: then it is looked at by itself
-            is_apart = kind is LinkKind.EMBED and scope.judges_embeds
-            name = f"{href} " if is_apart else href
+            its_depth = depth if is_redirect else deeper
+            name = f"{href} " if kind is apart else href
             if not is_redirect and recent.get(name, _NEVER) <= its_depth and href not in told:
                 continue
             recent[name] = its_depth
@@ -254,7 +254,7 @@ class Pipeline:
                 self._left_out[scope.judge(href, its_depth).rule] += 1
                 continue
             key = key_of(project, href)
-            if not is_new(key + b"e" if is_apart else key, its_depth) and href not in told:
+            if not is_new(key + b"e" if kind is apart else key, its_depth) and href not in told:
                 continue
             rule = refusal(href, its_depth, embeds_after(kind, page.uri.embeds))
             if rule:
@@ -267,7 +267,7 @@ class Pipeline:
             self._recent = {}
         if len(links) > _MANY:
             links = _that_fit(links, _shown(page.uri.url))
-        return tuple(links), tuple(hint for hint in hints if hint.index < len(links))
+        return tuple(links), tuple(hint for hint in hints if hint.index < len(links)) if hints else ()
 
     def _retry_after(self, page: Page) -> float:
         if page.status not in {429, 503}:

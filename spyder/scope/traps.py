@@ -39,6 +39,8 @@ _CALENDAR: Final = re.compile(
 _DIGITS: Final = re.compile(r"[0-9]{4,10}")
 #: Digits of a time in seconds since 1970, until the year 2286.
 _SECONDS_DIGITS: Final = 10
+#: Escapes of an escape that no URL has room for.
+_MANY_ESCAPES: Final = 10_000
 #: Seconds of a year.
 _YEAR_SECONDS: Final = 31_556_952
 #: A block of segments is looked for up to this length.
@@ -57,7 +59,9 @@ class Traps:
         self._slashes = _AUTHORITY + min(  # a URL with fewer has too few segments for any of the rules
             _or_never(settings.path_depth), _or_never(settings.segment_repeats),
             2 * (_or_never(settings.sequence_repeats) + 1) - 1)
-        self._escaped = "%" + "25" * settings.escapes if settings.escapes is not None else ""
+        self._many_slashes = _AUTHORITY + min(  # here tokens may repeat that differ, or the path be too deep
+            _or_never(settings.path_depth), 2 * (_or_never(settings.sequence_repeats) + 1) - 1)
+        self._escaped = "%" + "25" * (_MANY_ESCAPES if settings.escapes is None else settings.escapes)
         self._year = 0
         if now:
             self.tell_time(now)
@@ -72,17 +76,19 @@ class Traps:
 
     def find(self, href: str) -> str:
         """The rule that *href*, a fetch URL, breaks; empty when it breaks none."""
-        if href.count("/") >= self._slashes:
-            rule = self._path(href)
-            if rule:
-                return rule
-        if "?" in href and self._permutations(href):
+        # every new link comes here: what tells that a rule can't hold, for next to nothing, stands before it
+        parts = href.split("/")
+        if len(parts) > self._slashes and (
+                len(parts) > self._many_slashes or len(set(parts)) < len(parts)) and (rule := self._path(href)):
+            return rule
+        has_query = "?" in href
+        if has_query and self._permutations(href):
             return "query-permutations"
-        if self._escaped and self._escaped in href:
+        if self._escaped in href:
             return "nested-escapes"
-        if self._has_sessions(href):
+        if (has_query or ";" in href or "/(" in href) and self._has_sessions(href):
             return "session-id"
-        if self._date(href):
+        if _DIGITS.search(href) is not None and self._date(href):
             return "calendar"
         return ""
 

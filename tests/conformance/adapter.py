@@ -104,10 +104,31 @@ def meta_refresh(content: str) -> tuple[float, str] | None:
     return html.meta_refresh(content)
 
 
-def sitemap(body: bytes, content_type: str | None, url: str, *, location: str = "any") -> list[str]:
-    """The pages and sitemaps that a sitemap or feed lists."""
+def sitemap(body: bytes, content_type: str | None, url: str, location: str = "any") -> list[str]:
+    """The pages and sitemaps that a sitemap or feed lists; *location* as `extract.sitemap_location`."""
     settings = from_tree({"extract": {"sitemap_location": location}})
     page = Page(uri=CrawlUri(lease=0, key=bytes(18), url=parse(url).href), status=200,
                 headers=(("content-type", content_type or ""),))
     _, found = Extractors(settings)(page, body)
     return [href for href, kind in found.links.items() if kind in {LinkKind.LISTED, LinkKind.SITEMAP}]
+
+
+def base_url(body: bytes, encoding: str, url: str) -> str:
+    """The base URL of a page in *encoding*."""
+    return _read(body, encoding, url).base
+
+
+def page_refresh(body: bytes, encoding: str, url: str) -> str | None:
+    """Where a page leads by itself."""
+    links = _read(body, encoding, url).links.items()
+    return next((href for href, kind in links if kind is LinkKind.REFRESH), None)
+
+
+def _read(body: bytes, encoding: str, url: str) -> html.HtmlLinks:
+    return html.read_html(body, url=parse(url).href, limit=_LIMIT,
+                          content_type=f"text/html; charset={encoding}", max_parse_size=_MAX_PARSE_SIZE)
+
+
+def srcset(text: str) -> list[str]:
+    """The URLs in it that browsers choose from."""
+    return [candidate.url for candidate in srcset_candidates(text) if candidate.is_valid]

@@ -28,7 +28,7 @@ _HEAD = """\
 
 What Spyder makes of other projects' test cases: those of Google's robots.txt library, Protego, crawler-commons, reppy, the Web Platform Tests, ada, w3lib, Scrapy, urlcanon, Heritrix, Nutch, html5lib and curl. They are not a part of this repository: they are read from `../shared/cases`, and `tests/conformance/` runs them where they are. This page is written by `python tests/conformance/report.py --write`; a test keeps it equal to what the cases say.
 
-A case is *must* where a standard decides or all independent implementations agree, *should* where most do, *policy* where it is a choice, *info* where sources dispute. All *must* cases are answered so, but for those explained below, and at least nine in ten of a file's *should* cases.
+A case is *must* where a standard decides or all independent implementations agree, *should* where most do, *policy* where it is a choice, *info* where sources dispute. All *must* cases are answered so, but for those explained below, and at least nine in ten of the *should* cases.
 
 | file | grade | as expected | otherwise |
 |---|---|--:|--:|

@@ -40,9 +40,10 @@ EXCEPTIONS = {
 OWNERS = {
     "zmq": "bus/", "pycurl": "fetch/", "certifi": "fetch/", "brotli": "fetch/", "backports": "fetch/",
     "can_ada": "model/url.py", "ada_url": "model/url.py", "publicsuffixlist": "model/domain.py",
-    "turbohtml": "extract/", "rocksdict": "stores/rocksdb.py", "yaml": "settings.py", "uvloop": "runtime.py",
+    "turbohtml": "extract/", "tinycss2": "extract/css.py", "pypdf": "extract/pdf.py",
+    "rocksdict": "stores/rocksdb.py", "yaml": "settings.py", "uvloop": "runtime.py",
     "tornado": "web/", "requests": "web/client.py", "rich": "cli/", "click": "cli/", "parsel": "nodes/pageview.py",
-    "dns": "fetch/dns.py",
+    "dns": "fetch/nameservers.py",
 }
 #: Libraries with more owners than one.
 SHARED = {"lxml": ("extract/", "nodes/pageview.py"), "msgspec": ("",),

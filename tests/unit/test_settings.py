@@ -180,3 +180,20 @@ def test_identity_says_who_a_person_is_and_no_more(tmp_path, text, message):
 def test_agents_of_workers_must_be_those_of_the_master():
     one, other = (digests(load(overrides={"fetch.user_agent": agent}, environ={})) for agent in ("One/1", "Other/1"))
     assert {name for name in one if one[name] != other[name]} == {"robots"}
+
+
+def test_given_the_bare_word_off_in_yaml_then_it_is_no_false(tmp_path):
+    file = tmp_path / "settings.yaml"
+    file.write_text("fetch: {cookies: off}\nguard: {policy: off}\n")
+    settings = load(file, environ={})
+    assert (settings.fetch.cookies, settings.guard.policy) == ("off", "off")
+
+
+@pytest.mark.parametrize("text", ["fetch: {auth: [{host: a, user: b, pasword: s3cret}]}",
+                                  "fetch: {auth: {password: s3cret}}", "fetch: {proxies: 'http://u:s3cret@p/'}"])
+def test_given_wrong_credentials_in_the_settings_then_the_refusal_does_not_show_them(tmp_path, text):
+    file = tmp_path / "settings.yaml"
+    file.write_text(text)
+    with pytest.raises(SettingsError, match="`fetch") as refusal:
+        load(file, environ={})
+    assert "s3cret" not in str(refusal.value)

@@ -97,6 +97,15 @@ def new_transport(fetch, *, guard=OFF, dns=DNS, **resolver):
                      resolver=Resolver(dns, clock=clock, loop=loop, **resolver))
 
 
+def run_as_workers_do(main):
+    """Run a coroutine on the loop that workers use: uvloop, where there is one."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(main)
+    return uvloop.run(main)
+
+
 async def fetch_all(transport, *urls):
     """Fetch *urls*, texts or leases, one after the other; the pages and bodies."""
     results = []

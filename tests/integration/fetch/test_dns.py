@@ -4,6 +4,7 @@ import asyncio
 import itertools
 
 import pytest
+from loopback import run_as_workers_do
 from nameserver import NameServer
 
 from spyder.errors import SettingsError
@@ -71,7 +72,7 @@ def run(test, files, zone=None, **settings):
             finally:
                 bench.resolver.close()
                 await asyncio.sleep(0)
-    return asyncio.run(main())
+    return run_as_workers_do(main())
 
 
 # --- what comes back
@@ -181,12 +182,10 @@ def test_why_there_is_no_address(is_routed, nothing, answer, words):
 
 
 def test_no_server_at_all(no_ipv6, nothing):
-    async def test(bench):
-        return await bench.reason("www.test")
     async def main():
         bench = Bench(None, nothing, servers=("127.0.0.1:1",), timeout=0.5)
         return await bench.reason("www.test")
-    assert "dns.timeout" in asyncio.run(main())
+    assert "dns.timeout" in run_as_workers_do(main())
 
 
 def test_a_truncated_answer_is_asked_for_over_tcp(no_ipv6, nothing):
@@ -327,14 +326,14 @@ def test_the_systems_servers_are_read_again_when_they_change(no_ipv6, nothing):
 
     async def main():
         bench = Bench(None, nothing, timeout=0.2)
-        first = list(bench.resolver._current_client().nameservers)
+        first = list(bench.resolver._current_client().servers)
         path.write_text("nameserver 127.0.0.30\n")
         bench.clock.advance(1)
-        second = list(bench.resolver._current_client().nameservers)
+        second = list(bench.resolver._current_client().servers)
         path.unlink()
         bench.clock.advance(1)
-        return first, second, list(bench.resolver._current_client().nameservers)
-    assert asyncio.run(main()) == (["127.0.0.2"], ["127.0.0.30"], ["127.0.0.1"])
+        return first, second, list(bench.resolver._current_client().servers)
+    assert run_as_workers_do(main()) == (["127.0.0.2"], ["127.0.0.30"], ["127.0.0.1"])
 
 
 # --- settings

@@ -6,7 +6,7 @@ import os
 from types import SimpleNamespace
 
 import pytest
-from loopback import Server, new_transport
+from loopback import Server, new_transport, run_as_workers_do
 from nameserver import NameServer
 
 from spyder.fetch import target as target_module
@@ -73,19 +73,20 @@ async def fetch(transport, *uris):
     return pages
 
 
-def run(test, nothing, *, guard=PUBLIC, dns=None, **fetch):
-    """Run *test* with a transport and, when it takes one, a listener on both loopback addresses."""
+def run(test, nothing, *, guard=PUBLIC, dns=None):
+    """Run *test* with a transport."""
     async def main():
-        transport = new_transport(FetchSection(**(FETCH | fetch)), guard=guard, dns=dns or DnsSection(), **nothing)
+        transport = new_transport(FetchSection(**FETCH), guard=guard, dns=dns or DnsSection(), **nothing)
         try:
             return await test(transport)
         finally:
             transport.close()
             await asyncio.sleep(0)
-    return asyncio.run(main())
+    return run_as_workers_do(main())
 
 
 def run_with_names(test, nothing, zone, *, guard=PUBLIC, min_ttl=0.0, **settings):
+    """Run *test* with a transport and the name server that it asks."""
     async def main():
         async with NameServer(**zone) as server:
             dns = server.settings(min_ttl=min_ttl, **settings)
@@ -95,7 +96,7 @@ def run_with_names(test, nothing, zone, *, guard=PUBLIC, min_ttl=0.0, **settings
             finally:
                 transport.close()
                 await asyncio.sleep(0)
-    return asyncio.run(main())
+    return run_as_workers_do(main())
 
 
 SPELLINGS = ["127.0.0.1", "0x7f.1", "0x7f000001", "017700000001", "2130706433", "127.1", "127.0.1", "127.0.0.1.",
@@ -228,7 +229,7 @@ def test_the_connection_itself_is_judged_when_all_that_was_judged_before_is_outw
 
     def harmless(self, text):
         found = target_of(self, text)
-        return target_module.Target(found.hostname, found.port, found.literal, found.is_localhost, objection="")
+        return target_module.Target(found.hostname, found.port, found.literal, found.is_localhost, "", "")
     monkeypatch.setattr(target_module.Targets, "target", harmless)
 
     async def test(transport, _):

@@ -168,6 +168,14 @@ def test_given_a_proxy_that_does_not_work_then_pages_come_through_another_one_an
         assert bad.accepted == 1
 
 
+def test_given_proxies_of_several_kinds_then_each_is_asked_in_its_own_form():
+    bad, well = HttpProxy(user="me", password="s3cret", known="other"), SocksProxy()
+    results, server = through([bad, well], *["/a?b"] * 3, proxy_rotation="fetch")
+    assert good(results)
+    assert bad.asked == [f"GET http://site.example:{server.port}/a?b"]
+    assert {request.split(b"\r\n")[0] for request in server.requests} == {b"GET /a?b HTTP/1.1"}
+
+
 @pytest.mark.parametrize("kind", ["refused", "http password"])
 def test_given_no_proxy_that_works_then_that_is_the_reason_until_one_has_rested(kind):
     bad = bad_proxy(kind)

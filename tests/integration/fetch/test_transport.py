@@ -468,3 +468,15 @@ def test_http_versions(run, nginx, version, scheme, spoken):
 def test_http2_without_tls_is_not_tried_unasked(fetch):
     [(page, _)] = fetch(OK, http_version="2")
     assert (page.failure, page.http_version) == (None, "1.1")
+
+
+@pytest.mark.parametrize("end", ["close", "reset"])
+def test_given_a_kept_connection_that_breaks_without_an_answer_when_used_again_then_nobody_is_asked_twice(run, end):
+    async def test(transport):
+        async with Server([b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"], [0.05, end], [OK]) as server:
+            results = await fetch_all(transport, server.url, server.url)
+            return results, len(server.requests)
+    ((first, _), (second, _)), requests = run(test)
+    assert first.failure is None
+    assert second.failure.kind == "reset" and second.status == 0
+    assert requests == 2, "the second fetch asked once"

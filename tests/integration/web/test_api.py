@@ -11,7 +11,7 @@ import msgspec
 import pytest
 import requests
 
-from spyder.errors import ApiError, SpyderError, StoreError
+from spyder.errors import ApiError, ConflictError, SettingsError, SpyderError, StoreError
 from spyder.settings import ApiSection
 from spyder.web.api import serve
 from spyder.web.client import MasterClient
@@ -47,6 +47,15 @@ class Control:
     async def requeue(self, **asked: Any) -> Any:
         await asyncio.sleep(0)
         return self._answer(asked)
+
+    def scope(self) -> Any:
+        return self._answer("scope")
+
+    def edit_scope(self, rules: Any, *, version: Any = None) -> Any:
+        return self._answer((rules, version))
+
+    def judge(self, urls: Any, *, depth: int, embeds: int) -> Any:
+        return (self._answer((list(urls), depth, embeds)),)
 
     def _answer(self, asked: Any) -> Any:
         self.asked.append(asked)
@@ -117,6 +126,7 @@ def test_given_a_master_that_refuses_when_called_then_the_client_says_why_in_one
     ("checkpoint", "no JSON", 'expected {"directory"'), ("checkpoint", b"\xff\xfe", 'expected {"directory"'),
     ("requeue", '{"states": ["done"]}', 'expected {"urls": []'), ("requeue", '{"url": "x"}', 'expected {"urls": []'),
     ("seeds", '{"urls": "x"}', 'expected {"urls": ["https://example.org/"]}'),
+    ("scope/test", '{"urls": ["h"], "depth": -1}', 'expected {"urls": ["https://example.org/"], "depth": 1'),
 ])
 def test_given_a_body_that_is_no_request_when_posted_then_it_says_what_is_expected_and_the_master_hears_nothing(
         path: str, body: str | bytes, words: str) -> None:
@@ -144,3 +154,26 @@ def test_given_a_page_in_a_browser_when_it_calls_then_it_is_refused_and_the_mast
     answer = talk(control, lambda url: post(f"{url}/api/checkpoint", '{"directory": "/x"}', **headers))
     assert answer.status_code == 403
     assert control.asked == []
+
+
+def test_given_rules_of_a_scope_when_they_are_shown_tested_and_edited_then_the_master_gets_all_of_it() -> None:
+    control = Control()
+    rule = {"name": "x", "reject": {"host": "ü.example"}}
+    seen = talk(control, lambda url: client(url).scope())
+    talk(control, lambda url: client(url).edit_scope([rule, "limits"], version=3))
+    talk(control, lambda url: client(url).edit_scope(None))
+    verdicts = talk(control, lambda url: client(url).judge(["http://h/"], depth=2, embeds=1))
+    assert (seen, verdicts) == ({"size": 7, "projects": {"default": {"done": 1}}}, [seen])
+    assert control.asked == ["scope", ([rule, "limits"], 3), (None, None), (["http://h/"], 2, 1)]
+
+
+@pytest.mark.parametrize(("error", "status"), [
+    (SettingsError("`ü\u2603`: there is no such condition"), 400), (ConflictError("changed meanwhile"), 409),
+    (StoreError("the disk is full"), 503)], ids=["settings", "conflict", "store"])
+def test_given_an_edit_that_is_refused_when_put_then_the_status_tells_whose_fault_it_is(
+        error: SpyderError, status: int) -> None:
+    control = Control()
+    control.error = error
+    answer = talk(control, lambda url: requests.put(f"{url}/api/scope", data='{"rules": []}', timeout=10,
+                                                    headers={"Connection": "close"}))
+    assert (answer.status_code, answer.json()["error"]) == (status, str(error))

@@ -68,3 +68,9 @@ def test_link_field_is_read_as_rfc_8288_says(value, targets):
 @given(st.text(alphabet='<>;,="\\ relnxtpoad\u00e9', max_size=60))
 def test_no_link_field_breaks_the_reader(value):
     header_links((("link", value), ("location", value), ("refresh", value)), url=URL, status=301)
+
+
+def test_content_location_is_a_link_unless_it_is_the_page_itself():
+    assert header_links((("content-location", "page.en#x"),), url=URL, status=200) == {
+        "http://site.example/dir/page.en": LinkKind.NAVIGATION}
+    assert header_links((("content-location", "/dir/page"),), url=URL, status=200) == {}

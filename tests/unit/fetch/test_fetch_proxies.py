@@ -63,6 +63,10 @@ def test_given_errors_in_a_row_then_the_rest_doubles_up_to_its_maximum_and_an_an
     proxies.failed(proxy, "refused", now)
     assert proxy.rests_until == now + 30.0
     assert "proxy http://p.example:3128 rests for 30 s: refused" in caplog.text
+    caplog.clear()
+    with caplog.at_level("INFO"):
+        proxies.tell()
+    assert caplog.messages == ["proxy http://p.example:3128: 1 fetches, 9 failures"]
     assert "secret" not in caplog.text
 
 

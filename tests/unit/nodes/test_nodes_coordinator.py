@@ -13,6 +13,7 @@ from spyder.bus.messages import (
     Pause,
     Probe,
     Resume,
+    ScopeRules,
     Welcome,
     WorkerHeartbeat,
 )
@@ -311,3 +312,37 @@ def test_given_low_disk_when_hosts_are_due_then_the_master_does_not_wake_up_for_
     scene.master.note_disk("")
     scene.master.turn()
     assert len(scene.leased()) == 1
+
+
+def test_given_edited_rules_when_a_worker_has_not_confirmed_them_then_it_gets_no_lease(scene):
+    session = scene.join()
+    rules = ScopeRules(number=5, rules="[]")
+    scene.master.use_rules(rules)
+    assert scene.heard(ScopeRules) == [rules]
+    scene.master.add_seeds(["http://a.example/"])
+    scene.master.turn()
+    assert (scene.leased(), scene.master.free_slots) == ([], 0)
+    scene.master.beat()  # one message may get lost
+    assert scene.heard(ScopeRules) == [rules, rules]
+    scene.beat("w", session, scope=5)
+    scene.master.turn()
+    assert [uri.url for uri in scene.leased()] == ["http://a.example/"]
+    scene.master.beat()
+    assert scene.heard(ScopeRules) == [rules, rules]
+
+
+def test_given_edited_rules_when_a_worker_joins_then_it_is_told_them_with_its_welcome(scene):
+    rules = ScopeRules(number=5, rules="[]")
+    scene.master.use_rules(rules)
+    assert scene.heard(ScopeRules) == []
+    scene.greet()
+    assert scene.heard(ScopeRules) == [rules]
+
+
+def test_given_the_rules_of_the_settings_when_a_worker_judges_by_others_then_it_is_told(scene):
+    session = scene.join()
+    scene.beat("w", session, scope=5)  # of another master
+    scene.master.add_seeds(["http://a.example/"])
+    scene.master.turn()
+    scene.master.beat()
+    assert (scene.leased(), scene.heard(ScopeRules)) == ([], [ScopeRules(number=0)])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from spyder.bus.messages import Ack, Codec, OutcomeBatch, OutcomeMessage, Probe, Welcome
+from spyder.bus.messages import Ack, Codec, OutcomeBatch, OutcomeMessage, Probe, ScopeRules, Welcome
 from spyder.model.records import CrawlUri, Outcome, Page
 from spyder.model.states import ExitCode
 from spyder.nodes.board import Board, Cell
@@ -158,3 +158,18 @@ def test_given_a_damaged_spool_when_a_worker_starts_then_it_is_set_aside_and_the
     assert [path.name for path in (tmp_path / "outbox").iterdir()] == ["w0-ab.outcomes.bad"]
 
 
+
+
+def test_given_edited_rules_when_they_are_heard_then_links_are_judged_by_them_and_the_board_says_so(scene, caplog):
+    used = []
+    scene.use_rules = used.append
+    scene.stage.hear(ScopeRules(number=7, rules='[{"name": "x", "reject": {"host": "a.example"}}]'))
+    scene.stage.hear(ScopeRules(number=7, rules='[{"name": "x", "reject": {"host": "a.example"}}]'))  # repeated
+    assert [[rule.name for rule in rules] for rules in used] == [["x"]]
+    assert scene.board[Cell.SCOPE] == 7
+    scene.stage.hear(ScopeRules(number=8, rules='[{"name": "x"}]'))
+    scene.stage.hear(ScopeRules(number=9, rules="[{"))
+    assert (len(used), scene.board[Cell.SCOPE]) == (1, 7)
+    assert [record.levelname for record in caplog.records if "can't be used" in record.getMessage()] == ["ERROR"] * 2
+    scene.stage.hear(ScopeRules(number=0))
+    assert (used[1:], scene.board[Cell.SCOPE]) == ([None], 0)

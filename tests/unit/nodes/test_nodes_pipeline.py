@@ -31,6 +31,7 @@ from spyder.settings import (
     ScopeSection,
     Settings,
     TrapsSection,
+    read_rules,
 )
 
 NOW = 1_700_000_000.0
@@ -597,3 +598,76 @@ def test_given_a_page_of_which_something_was_cut_off_when_processed_then_the_rec
     page = Page(uri=CrawlUri(lease=7, key=worker.identity.key(1, "http://a.example/"), url="http://a.example/"),
                 status=200, limits=("fetch.max_cookies",))
     assert worker.pipeline(page, b"", now=NOW).record.limits == ("fetch.max_cookies",)
+
+
+# -- sitemaps and limits
+
+
+SITEMAP = b"""<urlset><url><loc>/1</loc><lastmod>2005-01-01</lastmod><priority>1</priority></url>
+<url><loc>/2</loc></url><url><loc>http://b.example/3</loc><lastmod>2005-01-01</lastmod></url></urlset>"""
+
+
+def test_given_a_sitemap_when_processed_then_hints_travel_with_their_links_also_when_these_are_known():
+    worker = Worker()
+    for _ in range(2):
+        done = worker(SITEMAP, content_type="text/html")
+        hints = [(done.outcome.links[hint.index].url, hint.priority, hint.modified) for hint in done.outcome.hints]
+        assert hints == [("http://a.example/1", 63, 1_104_537_600.0)]
+        assert done.record.media_type == "application/sitemap+xml"
+    assert hrefs(done) == ["http://a.example/1"], "the others were reported before"
+    assert worker(HTML).record.media_type == ""
+
+
+def test_given_limits_that_cut_off_when_processed_then_the_record_names_them():
+    worker = Worker(scope=ScopeSection(max_links=1), extract=ExtractSection(max_parse_size=100))
+    assert worker().record.limits == ("extract.max_parse_size", "scope.max_links")
+
+
+# -- scope
+
+
+def rules(*entries):
+    return read_rules(list(entries), "test")
+
+
+def test_given_rules_when_a_page_is_read_then_what_they_keep_out_is_counted_by_their_names():
+    worker = Worker(scope=ScopeSection(exclude=(r"\.png$",), depth=5, rules=rules(
+        {"name": "no-b", "reject": {"host": "b.example"}})))
+    done = worker(b"<a href=/1>1</a><a href=/x/x/x/x>t</a><a href=http://b.example/>b</a><a href=/i.png>i</a>", depth=4)
+    assert hrefs(done) == ["http://a.example/1"]
+    assert done.outcome.left_out == {"repeating-segments": 1, "no-b": 1, "exclude": 1}
+    deep = worker(b"<a href=/far>f</a>", url="http://a.example/2", depth=5)
+    assert (hrefs(deep), deep.outcome.left_out) == ([], {"depth": 1})
+
+
+def test_given_other_rules_when_they_are_used_then_links_are_reported_anew_by_them():
+    worker = Worker()
+    assert "http://b.example/" in hrefs(worker())
+    assert hrefs(worker()) == []
+    worker.pipeline.use_rules(rules({"name": "no-b", "reject": {"host": "b.example"}}))
+    again = worker()
+    assert hrefs(again) == ["http://a.example/1", "http://a.example/img.png"]
+    assert again.outcome.left_out == {"no-b": 1}
+    worker.pipeline.use_rules(None)
+    assert "http://b.example/" in hrefs(worker())
+
+
+def test_given_a_rejected_media_type_when_a_page_comes_then_it_is_excluded_without_its_content():
+    seen = []
+    worker = Worker(seen.append, scope=ScopeSection(rules=rules(
+        {"name": "no-html", "reject": {"content_type": "text/*", "regex": "/x"}})))
+    done = worker(url="http://a.example/x", depth=1)
+    assert (done.outcome.failure, done.outcome.links, done.outcome.size) == (Failure(
+        kind=ErrorKind.CONTENT_TYPE, detail="rule `no-html` of scope.rules rejects text/html"), (), 0)
+    assert (done.record.error, done.record.size, done.record.digest, seen) == ("content-type", 0, "", [])
+    assert done.outcome.failure.kind.is_exclusion
+    assert worker(url="http://a.example/x", is_seed=True).outcome.failure is None
+    assert worker(url="http://a.example/y").outcome.failure is None
+
+
+def test_given_where_a_seed_redirects_to_then_no_rule_keeps_it_out():
+    worker = Worker(scope=ScopeSection(rules=rules({"name": "none", "reject": {"any": True}})))
+    found = worker(b"", status=301, headers=(("location", "/x/x/x/x"),), is_seed=True)
+    assert hrefs(found) == ["http://a.example/x/x/x/x"]
+    other = worker(b"", url="http://a.example/2", status=301, headers=(("location", "/y"),))
+    assert (hrefs(other), other.outcome.left_out) == ([], {"none": 1})

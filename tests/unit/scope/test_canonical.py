@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from spyder.errors import UrlError
 from spyder.model.url import parse
+from spyder.scope import parameters
 from spyder.scope.canonical import ARCHIVE, PLAIN, STANDARD, refined
 from spyder.settings import CANONICAL_VERSIONS, FrontierSection
 
@@ -165,3 +169,11 @@ def test_given_any_policy_and_url_when_made_canonical_then_once_is_enough_and_it
     assert parse(once).href == once, "it parses to itself"
     if name != "archive":
         assert once.startswith(parse(href).scheme)
+
+
+def test_given_the_documented_parameters_when_compared_then_they_are_those_that_are_dropped():
+    text = (Path(__file__).resolve().parents[3] / "docs" / "urls.md").read_text(encoding="utf-8")
+    tracking = text.partition("Tracking parameters are")[2].partition("###")[0]
+    assert set(re.findall("`([^`]+)`", tracking)) == {*parameters._TRACKING, *parameters._TRACKING_STARTS}
+    sessions = set(re.findall("`([^`]+)`", text.partition("Session ids are")[2].partition("- in a path")[0]))
+    assert sessions == {*parameters._SESSIONS, *parameters._SESSION_STARTS, *parameters._PERHAPS_SESSIONS}
