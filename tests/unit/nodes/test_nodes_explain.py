@@ -505,7 +505,7 @@ def test_given_a_host_whose_robots_txt_can_not_be_had_then_the_answer_says_so_an
 
 
 def test_given_rules_that_forbid_a_queued_url_then_the_answer_names_the_rule(clock):
-    crawl = Crawl(clock, robots={"policy": "obey"})
+    crawl = Crawl(clock, robots={"policy": "obey"}, per_host=9)
     crawl.seed("http://192.0.2.1/", "http://192.0.2.1/private/1")
     crawl.ok(crawl.one(), robots=RobotsRules(disallow=("/private",)))
     settings = load(environ={})
