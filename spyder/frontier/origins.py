@@ -113,6 +113,12 @@ class Origins:
             return known.literal
         return known.row.address if known.row.address_until > now and not known.row.refused else None
 
+    def failed_address(self, origin: str) -> str:
+        """The address of *origin* that could not be connected to: another one is looked for; empty when there is none.
+        """
+        row = self._of(origin).row
+        return row.address if not row.address_until else ""
+
     def refusal_for(self, url: str, now: float) -> str:
         """Why nothing may be connected to for *url*, as far as is known; empty when nothing forbids it."""
         row = self._of(origin_of(url)).row
