@@ -114,8 +114,7 @@ class Origins:
         return known.row.address if known.row.address_until > now and not known.row.refused else None
 
     def failed_address(self, origin: str) -> str:
-        """The address of *origin* that could not be connected to: another one is looked for; empty when there is none.
-        """
+        """The address of *origin* that could not be connected to: another is looked for; empty when there is none."""
         row = self._of(origin).row
         return row.address if not row.address_until else ""
 
