@@ -74,19 +74,6 @@ def all_links(body: bytes, content_type: str, base_url: str) -> list[str]:
                                max_parse_size=_MAX_PARSE_SIZE, wanted=html.Wanted(embeds=True)).links)
 
 
-def base_url(body: bytes, encoding: str, url: str) -> str:
-    """The document base URL; a page without a URL has one only if it says so."""
-    nowhere = "http://nowhere.example/"
-    base = html.read_html(body, url=parse(url or nowhere).href, content_type=f"text/html; charset={encoding}",
-                          limit=_LIMIT, max_parse_size=_MAX_PARSE_SIZE).base
-    return "" if base == nowhere else base
-
-
-def srcset(text: str) -> list[str]:
-    """The pictures that browsers choose from."""
-    return [candidate.url for candidate in srcset_candidates(text) if candidate.is_valid]
-
-
 def decode(content_type: str | None, body: bytes) -> tuple[str, str]:
     """Name of the encoding, and the text."""
     encoding = charset.sniff(body, content_type or "")

@@ -52,12 +52,7 @@ URLS = {
 
 LINKS = {
     **_all("what a page says to those without scripts is said to a crawler", "br-039"),
-<<<<<<< HEAD
-    **_all("a descriptor that is none makes browsers leave the picture out: so it stands in the test that the case was "
-           "taken from", "br-149"),
-=======
     **_all("a picture with an unknown descriptor is left out, as the HTML standard says", "br-149"),
->>>>>>> h2
     **_all("an extension says nothing of what is behind it: the content type and `scope.exclude` decide", "link-0025"),
     **_all("the extractor gives all links; whether `nofollow` holds is decided behind it, by `robots.meta` and "
            "`robots.rel_nofollow`", "link-0066 link-0093"),
