@@ -20,21 +20,23 @@ class TimeIsUpError(BaseException):
 
 
 @contextmanager
-def time_limit(seconds: float) -> Iterator[None]:
+def time_limit(seconds: float, *, of_cpu: bool = False) -> Iterator[None]:
     """Raise :class:`TimeIsUpError` in the main thread after *seconds*; 0, and any other thread: there is no limit.
 
-    Limits don't nest. A C function that does not come back to the interpreter is not ended.
+    The seconds are those on the wall, or with *of_cpu* those that this process had a processor for. Limits of a kind
+    don't nest. A C function that does not come back to the interpreter is not ended.
     """
+    timer, alarm = (signal.ITIMER_PROF, signal.SIGPROF) if of_cpu else (signal.ITIMER_REAL, signal.SIGALRM)
     if not seconds or threading.current_thread() is not threading.main_thread():
         yield
         return
-    old = signal.signal(signal.SIGALRM, _time_is_up)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    old = signal.signal(alarm, _time_is_up)
+    signal.setitimer(timer, seconds)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, old)
+        signal.setitimer(timer, 0)
+        signal.signal(alarm, old)
 
 
 def _time_is_up(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  a signal handler's arguments

@@ -506,7 +506,7 @@ class ExtractSection(Section, frozen=True):
         BytesOrNone, doc("bytes that reading one body may take; a larger page has no links; 0: no limit")
     ] = 536_870_912
     max_parse_time: Annotated[
-        Seconds, doc("seconds for one sitemap, feed, style sheet or PDF; after that it is given up; 0: no limit")
+        Seconds, doc("CPU seconds for one sitemap, feed, style sheet or PDF; what comes after is left out; 0: no limit")
     ] = 10.0
     max_sitemap_size: Annotated[Bytes, doc("bytes of a sitemap or feed, decompressed; the rest is ignored")] = (
         52_428_800

@@ -12,7 +12,7 @@ from spyder.extract import sniff, xml
 from spyder.extract.dates import modified_at
 from spyder.extract.html import TITLE_LENGTH
 from spyder.extract.listing import Listing
-from spyder.extract.xml import Kind
+from spyder.extract.xml import START, TEXT
 from spyder.model.states import LinkKind
 from spyder.model.url import Url
 from spyder.settings import Settings
@@ -100,10 +100,10 @@ def _read_xml(source: xml.Source, found: _Found) -> None:
     item_depth, field, at, text = 0, "", 0, ""
     bases: list[tuple[int, Url]] = []  #: of xml:base: the element's depth, and what it means
     for kind, depth, space, name, content in xml.events(source.chunks()):
-        if kind is Kind.TEXT:
+        if kind is TEXT:
             if field and len(text) < _MAX_TEXT:
                 text += content
-        elif kind is Kind.START:
+        elif kind is START:
             if "xml:base" in content:
                 _enter_base(bases, depth, xml.attributes(content).get("xml:base", ""), found)
             base = bases[-1][1] if bases else None

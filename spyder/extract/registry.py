@@ -83,7 +83,7 @@ def _built(name: str, settings: Settings) -> _Entry:
 
 def _in_time(entry: _Entry, response: Response) -> Extraction | None:
     try:
-        with time_limit(entry.timeout):
+        with time_limit(entry.timeout, of_cpu=True):
             return entry.read(response)
     except TimeIsUpError:
         _log.warning("extractor %s took more than extract.max_parse_time (%g s) on %s", entry.name, entry.timeout,

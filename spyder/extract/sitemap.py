@@ -10,7 +10,7 @@ from spyder.contracts import Extraction, Response
 from spyder.extract import sniff, xml
 from spyder.extract.dates import modified_at
 from spyder.extract.listing import Listing
-from spyder.extract.xml import Kind
+from spyder.extract.xml import START, TEXT
 from spyder.model.states import LinkKind
 from spyder.settings import Settings
 
@@ -133,10 +133,10 @@ def _entries(source: xml.Source, *, has_embeds: bool) -> Iterator[_Entry]:
     entry: _Entry | None = None
     field, at, text = "", 0, ""  #: the element whose text is gathered, its depth, and that text
     for kind, depth, space, name, content in xml.events(source.chunks()):
-        if kind is Kind.TEXT:
+        if kind is TEXT:
             if field and len(text) < _MAX_TEXT:
                 text += content
-        elif kind is Kind.START:
+        elif kind is START:
             if depth == 1:
                 home = space
             elif depth == 2:

@@ -68,6 +68,7 @@ _DOCUMENTS: Final = ((re.compile(rb"%PDF-"), "application/pdf"),
                      (re.compile(rb"%!PS-Adobe-"), "application/postscript"))
 
 _RSS_1: Final = "http://purl.org/rss/1.0/"
+_RSS_0: Final = "http://my.netscape.com/rdf/simple/0.9/"
 _RDF: Final = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _ROOTS: Final = {"urlset": SITEMAP, "sitemapindex": SITEMAP, "rss": RSS, "feed": ATOM, "html": XHTML}
 #: Bytes of a body that are searched for its root element, at most: comments may stand before it.
@@ -207,14 +208,13 @@ def _inflated_head(head: bytes) -> bytes:
 
 def _root_type(head: bytes, content_type: str) -> str:
     """The media type that an XML document's root element stands for; empty when it stands for none."""
-    for token in xml.tokens(xml.Source(head, content_type, max_size=_ROOT_BYTES).chunks()):
-        if token.kind is xml.Kind.START:
-            _, _, name = token.name.rpartition(":")
+    for kind, raw, text in xml.tokens(xml.Source(head, content_type, max_size=_ROOT_BYTES).chunks()):
+        if kind is xml.START:
+            name = raw.rpartition(":")[2]
             if name == "RDF":
-                return RSS if _RSS_1 in token.text or "http://my.netscape.com/rdf/simple/0.9/" in token.text else ""
-            return _ROOTS.get(name, "")
-        if token.kind is xml.Kind.TEXT and not token.text.isspace():
-            return ""
+                return RSS if _RSS_1 in text or _RSS_0 in text else ""
+            return _ROOTS.get(name.lower(), "")
+        return ""
     return ""
 
 

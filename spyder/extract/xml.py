@@ -9,10 +9,10 @@ from __future__ import annotations
 import codecs
 import re
 import zlib
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from enum import Enum
 from html.entities import html5
-from typing import Final, NamedTuple
+from typing import Final
 
 from spyder.contracts import Response
 from spyder.extract.charset import declared_encoding, decode
@@ -44,12 +44,16 @@ class Kind(Enum):
     TEXT = 3
 
 
-class Token(NamedTuple):
-    """A piece of a document. An element without content is a START and an END."""
+START: Final = Kind.START
+END: Final = Kind.END
+TEXT: Final = Kind.TEXT
 
-    kind: Kind
-    name: str  #: of a tag, with its prefix; empty for text
-    text: str  #: of a text, its references resolved; of a START, its attributes as written: :func:`attributes`
+#: What it is; a tag's name with its prefix; a text with its references resolved, or a START's attributes as written:
+#: :func:`attributes`. An element without content is a START and an END. Plain tuples: there are millions.
+Token = tuple[Kind, str, str]
+#: What it is; how many elements are open, a tag's own included; a tag's namespace, or its prefix if nothing declares
+#: it; its local name in lower case; the text of a :data:`Token`.
+Event = tuple[Kind, int, str, str, str]
 
 
 class Source:
@@ -123,24 +127,16 @@ def source_of(response: Response, *, max_size: int) -> Source:
 
 
 def tokens(chunks: Iterable[str]) -> Iterator[Token]:
-    """The tags and texts of a document; comments, declarations and instructions are left out.
+    """The tags and texts of a document; comments, declarations, instructions and mere white space are left out.
 
     A text may come in several pieces, and one that the document's end cuts off does not come. Time is linear in the
     document's length, and no more than a chunk and the longest tag is kept.
     """
     rest, inside = "", None
     for chunk in chunks:
-        rest, inside = yield from _scan(rest + chunk, inside)
-
-
-class Event(NamedTuple):
-    """A token, where it is in the document."""
-
-    kind: Kind
-    depth: int  #: elements that are open: of a START or END, its own included
-    space: str  #: of a tag: the namespace's name, or the prefix if nothing declares it
-    name: str  #: of a tag: the local name in lower case
-    text: str  #: as of a :class:`Token`
+        found: list[Token] = []
+        rest, inside = _scan(rest + chunk, inside, found)
+        yield from found
 
 
 def events(chunks: Iterable[str]) -> Iterator[Event]:
@@ -152,9 +148,9 @@ def events(chunks: Iterable[str]) -> Iterator[Event]:
     path: list[tuple[str, str, str, dict[str, str]]] = []  #: name as written, namespace, local name, prefixes before
     prefixes: dict[str, str] = {}
     for kind, raw, text in tokens(chunks):
-        if kind is Kind.TEXT:
-            yield Event(kind, len(path), "", "", text)
-        elif kind is Kind.START:
+        if kind is TEXT:
+            yield kind, len(path), "", "", text
+        elif kind is START:
             if len(path) >= MAX_DEPTH:
                 continue
             before = prefixes
@@ -163,17 +159,16 @@ def events(chunks: Iterable[str]) -> Iterator[Event]:
             prefix, _, name = raw.rpartition(":")
             space, name = prefixes.get(prefix, prefix), name.lower()
             path.append((raw, space, name, before))
-            yield Event(kind, len(path), space, name, text)
-        elif any(raw == one[0] for one in path):
-            while True:
+            yield kind, len(path), space, name, text
+        elif path and (path[-1][0] == raw or any(raw == one[0] for one in path)):
+            opened = ""
+            while opened != raw:
                 depth = len(path)
                 opened, space, name, prefixes = path.pop()
-                yield Event(kind, depth, space, name, "")
-                if opened == raw:
-                    break
+                yield kind, depth, space, name, ""
     while path:
         _, space, name, _ = path.pop()
-        yield Event(Kind.END, len(path) + 1, space, name, "")
+        yield END, len(path) + 1, space, name, ""
 
 
 def _declared(text: str) -> dict[str, str]:
@@ -202,43 +197,39 @@ def _meaning(reference: re.Match[str]) -> str:
     return chr(code) if 0 < code <= 0x10FFFF and not 0xD800 <= code < 0xE000 else "\ufffd"
 
 
-def _scan(text: str, inside: re.Pattern[str] | None,
-          ) -> Generator[Token, None, tuple[str, re.Pattern[str] | None]]:
-    """The tokens of *text*; returns its unfinished end, and the end of the construct that this lies in."""
+def _scan(text: str, inside: re.Pattern[str] | None, found: list[Token]) -> tuple[str, re.Pattern[str] | None]:
+    """Add the tokens of *text* to *found*; returns its unfinished end, and what ends the construct that it lies in."""
     at = 0
     while at < len(text):
         if inside is not None:
             end = inside.search(text, at)
             stop = end.start() if end else max(at, len(text) - _MAX_END)
             if inside is _CDATA and stop > at:
-                yield Token(Kind.TEXT, "", text[at:stop])
+                found.append((TEXT, "", text[at:stop]))
             if end is None:
                 return text[stop:], inside
             at, inside = end.end(), None
-            continue
-        tag = _TAG.match(text, at)
-        if tag is not None:
+        while (tag := _TAG.match(text, at)) is not None:
             before, slash, name, rest = tag.groups()
-            if before:
-                yield Token(Kind.TEXT, "", resolved(before))
-            yield from _tag(slash, name, rest)
+            if before and not before.isspace():
+                found.append((TEXT, "", resolved(before)))
+            _add_tag(found, slash, name, rest)
             at = tag.end()
-            continue
         start = text.find("<", at)
         if start < 0 and len(text) - at <= _MAX_TEXT:
             return text[at:], None  # what follows tells whether it is whole
         stop = start if start >= 0 else _whole(text, at)
-        if stop > at:
-            yield Token(Kind.TEXT, "", resolved(text[at:stop]))
+        if stop > at and not (before := text[at:stop]).isspace():
+            found.append((TEXT, "", resolved(before)))
         if start < 0:
             return text[stop:], None
         at, inside, tag = _opened(text, start)
         if tag is not None:
-            yield from _tag(*tag.groups())
+            _add_tag(found, *tag.groups())
         elif at == start:
             if len(text) - at < _MAX_TAG and text.find("<", at + 1) < 0:
                 return text[at:], None
-            yield Token(Kind.TEXT, "", "<")
+            found.append((TEXT, "", "<"))
             at += 1
     return "", inside
 
@@ -258,13 +249,13 @@ def _opened(text: str, at: int) -> tuple[int, re.Pattern[str] | None, re.Match[s
     return tag.end() if tag else at, None, tag
 
 
-def _tag(slash: str, name: str, rest: str) -> Iterator[Token]:
+def _add_tag(found: list[Token], slash: str, name: str, rest: str) -> None:
     if slash:
-        yield Token(Kind.END, name, "")
+        found.append((END, name, ""))
         return
-    yield Token(Kind.START, name, rest)
+    found.append((START, name, rest))
     if rest.endswith("/"):
-        yield Token(Kind.END, name, "")
+        found.append((END, name, ""))
 
 
 def _whole(text: str, at: int) -> int:

@@ -88,15 +88,17 @@ class _Sockets:
 
     def note(self, place: tuple[str, int], fd: int) -> None:
         """There is a new connection."""
+        self._fds.pop(place, None)
         if len(self._fds) >= self._limit:
-            self._fds.clear()
+            del self._fds[next(iter(self._fds))]
         self._fds[place] = fd
 
     def is_quiet(self, place: tuple[str, int]) -> bool:
         """True when the connection is known, and nothing has come over it that nobody has read, its end included."""
-        fd = self._fds.get(place)
+        fd = self._fds.pop(place, None)
         if fd is None:
             return False
+        self._fds[place] = fd  # those that are in use are the last to be forgotten
         poll = select.poll()
         poll.register(fd, select.POLLIN)
         return not poll.poll(0)

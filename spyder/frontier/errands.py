@@ -129,6 +129,10 @@ class Errands:
             sitemaps = self._origins.take_robots(errand.origin, outcome, now)
             if self._uses_sitemaps:
                 self._add_sitemaps(sitemaps)
+            if outcome.robots is not None and outcome.robots.crawl_delay:  # from this very fetch on
+                errand.asks.row.crawl_delay = outcome.robots.crawl_delay
+                self._politeness.rest(errand.asks.row)
+                self._ledger.touch(errand.asks.row)
         elif failure.kind in NOT_THERE:  # nothing answered: its host rests, is parked, and may be given up
             self._origins.forget_address(errand.origin)
         self.drop(errand)

@@ -2,6 +2,7 @@
 
 import http.client
 import math
+import socket
 import time
 
 import pytest
@@ -100,3 +101,18 @@ def test_given_a_kept_connection_when_used_twice_then_it_is_one_in_the_log():
         assert {request.connection for request in report.requests} == {report.connections[0].number}
         assert open_at_once(report.connections, lambda one: one.address) == {host.address: 1}
         assert all(request.end - request.start >= host.latency for request in report.requests)
+
+
+def test_given_an_answer_that_is_not_read_when_the_reader_dies_then_the_log_says_so():
+    with HostWeb(hosts=3, shared=0) as web:
+        host = next(host for host in web.hosts if host.robots is not Robots.HANGS)
+        port = int(web.seeds[0].rstrip("/").rpartition(":")[2])
+        with socket.create_connection((host.address, port), 5) as wire:
+            wire.sendall(f"GET /robots.txt HTTP/1.1\r\nHost: {host.name}:{port}\r\n\r\n".encode())
+            wire.recv(1, socket.MSG_PEEK)
+        deadline = time.monotonic() + 10
+        while not web.report(has_log=True).requests[0].is_lost and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert web.report(has_log=True).requests[0].is_lost
+        get(web, host, "/robots.txt")
+        assert not web.report(has_log=True).requests[1].is_lost

@@ -9,7 +9,7 @@ import msgspec
 
 #: Seconds that any fetch of the hostile site may take under the settings that the site recommends: the time in all,
 #: the transport's looks for what is late, and a machine that is busy.
-WITHIN = 10.0
+WITHIN = 20.0
 #: Requests at one host, robots.txt left out, that are no surprise where nothing else is said.
 MOST = 24
 

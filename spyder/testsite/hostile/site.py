@@ -23,14 +23,15 @@ _PATIENCE = 5.0
 #: Small limits, so that every behaviour comes to its end within seconds; the table of ends holds under these.
 _SETTINGS: dict[str, dict[str, Any]] = {
     "scope": {"mode": "any", "depth": 8, "max_links": 60},
+    "traps": {"host_uris": 140, "path_queries": 50, "session_variants": 20},
     "politeness": {"delay": 0.0, "delay_factor": 0.0, "ip_delay": 0.0, "per_host": 2, "backoff": 0.1,
                    "max_backoff": 0.4, "max_retry_after": 1.0, "slowdown": 0.1, "max_slowdown": 0.2,
                    "park_after": 2, "park_delay": 0.3, "park_factor": 1.0, "max_park_delay": 0.5, "park_looks": 1},
     "retry": {"attempts": {"connect": 1, "timeout": 1, "reset": 1, "http-429": 1, "http-5xx": 2},
               "delay": {"connect": 0.1, "timeout": 0.1, "reset": 0.1, "http-429": 0.1, "http-5xx": 0.1},
               "factor": 1.0, "max_delay": 1.0},
-    "fetch": {"connect_timeout": 2.0, "first_byte_timeout": 2.0, "timeout": 4.0, "min_speed": 100,
-              "min_speed_time": 2, "max_wire_size": 4_194_304, "max_body_size": 4_194_304, "max_header_size": 65_536,
+    "fetch": {"connect_timeout": 4.0, "first_byte_timeout": 4.0, "timeout": 8.0, "min_speed": 100,
+              "min_speed_time": 3, "max_wire_size": 4_194_304, "max_body_size": 4_194_304, "max_header_size": 65_536,
               "max_header_count": 200, "max_redirects": 5, "connections": 64},
 }
 

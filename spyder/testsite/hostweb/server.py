@@ -182,6 +182,7 @@ class Connection(asyncio.Protocol):
         self._at = self._path_host = 0  # of the request under way
         self._path = ""
         self._start = 0.0
+        self._last = -1  # place in the log of the last request that ended
         self._reply = Reply(status=-1)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -193,8 +194,8 @@ class Connection(asyncio.Protocol):
         self._number = book.numbers
         book.open.add(self)
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
-        """Book it, and the request that it cuts off."""
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Book it, and the request that it cuts off, or whose answer may not have been read."""
         now = self._book.clock.monotonic()
         self._transport = None
         if self._timer is not None:
@@ -202,6 +203,9 @@ class Connection(asyncio.Protocol):
         if self in self._book.under_way:
             self._reply = Reply(status=0, is_robots=self._reply.is_robots)
             self._end(now)
+        elif exc is not None and self._last >= 0:
+            requests = self._book.requests
+            requests[self._last] = msgspec.structs.replace(requests[self._last], is_lost=True)
         self._book.open.discard(self)
         self._book.connections.append(self.connection(now))
 
@@ -252,6 +256,7 @@ class Connection(asyncio.Protocol):
 
     def _end(self, now: float) -> None:
         self._book.under_way.discard(self)
+        self._last = len(self._book.requests)
         self._book.requests.append(self.request(now))
 
     def request(self, end: float) -> WebRequest:

@@ -27,6 +27,7 @@ class WebRequest(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=
     permits: int = -1  #: number of the host whose robots.txt was had with this answer
     is_robots: bool = False  #: asked for on behalf of a robots.txt
     retry_after: float = 0.0  #: seconds that the answer asked to wait
+    is_lost: bool = False  #: the connection was reset behind the answer: nobody can say whether it was read
 
 
 class WebConnection(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
@@ -105,7 +106,7 @@ class _Line:
             yield Gap(of=of, request=request, length=request.start - since,
                       needed=max(least, min(self._asked.get(of, 0.0), longest_wait)))
         self._since[of] = max(since, request.end if self._limit == 1 else request.start)
-        self._asked[of] = request.retry_after
+        self._asked[of] = 0.0 if request.is_lost else request.retry_after
 
 
 def open_at_once(connections: Iterable[WebConnection], key: Callable[[WebConnection], str]) -> dict[str, int]:
@@ -124,7 +125,7 @@ def _permitted(requests: Iterable[WebRequest]) -> dict[int, float]:
     """When each host's robots.txt was known first."""
     found: dict[int, float] = {}
     for request in requests:
-        if request.permits >= 0:
+        if request.permits >= 0 and not request.is_lost:
             found[request.permits] = min(found.get(request.permits, math.inf), request.end)
     return found
 

@@ -13,12 +13,13 @@ def read(text, *, size=7):
     """Starts as ``<name``, ends as ``</name``, texts joined; the document comes in small pieces."""
     found = []
     for token in xml.tokens(text[at:at + size] for at in range(0, len(text), size)):
-        if token.kind is not Kind.TEXT:
-            found.append((token.kind, token.name))
+        kind, name, content = token
+        if kind is not Kind.TEXT:
+            found.append((kind, name))
         elif found and found[-1][0] is Kind.TEXT:
-            found[-1] = (Kind.TEXT, found[-1][1] + token.text)
+            found[-1] = (Kind.TEXT, found[-1][1] + content)
         else:
-            found.append((Kind.TEXT, token.text))
+            found.append((Kind.TEXT, content))
     return [{Kind.START: "<", Kind.END: "</", Kind.TEXT: ""}[kind] + text for kind, text in found]
 
 
@@ -64,19 +65,19 @@ def test_given_a_hostile_document_when_read_then_time_is_linear(unit):
 
 def test_given_namespaces_when_read_then_elements_are_told_apart_by_them():
     text = "<s:r xmlns:s='S' xmlns='D'><Loc/><s:loc/><x:loc/><i xmlns='E'><loc/></i><loc/></s:r>"
-    assert [(event.space, event.name, event.depth) for event in xml.events([text]) if event.kind is Kind.START] == [
+    assert [(space, name, depth) for kind, depth, space, name, _ in xml.events([text]) if kind is Kind.START] == [
         ("S", "r", 1), ("D", "loc", 2), ("S", "loc", 2), ("x", "loc", 2), ("E", "i", 2), ("E", "loc", 3),
         ("D", "loc", 2)]
 
 
 def test_given_elements_that_nobody_closes_when_read_then_each_is_closed_once_with_the_one_around_it():
-    events = [(event.kind.name, event.name, event.depth) for event in xml.events(["<a><b><c></a></b><d>"])]
+    events = [(kind.name, name, depth) for kind, depth, _, name, _ in xml.events(["<a><b><c></a></b><d>"])]
     assert events == [("START", "a", 1), ("START", "b", 2), ("START", "c", 3), ("END", "c", 3), ("END", "b", 2),
                       ("END", "a", 1), ("START", "d", 1), ("END", "d", 1)]
 
 
 def test_given_elements_without_end_within_each_other_when_read_then_depth_is_bounded():
-    assert max(event.depth for event in xml.events(["<a>" * 100_000])) == xml.MAX_DEPTH
+    assert max(event[1] for event in xml.events(["<a>" * 100_000])) == xml.MAX_DEPTH
 
 
 def test_given_attributes_when_read_then_the_first_of_equal_ones_counts_and_references_are_resolved():

@@ -330,7 +330,9 @@ def test_given_a_crawl_delay_when_fetched_then_it_holds_and_survives_a_restart(c
     crawl = obeying(clock, delay=1.0, per_host=1)
     crawl.seed(A, A + "1", A + "2")
     crawl.ok(crawl.one(), robots=rules(crawl_delay=20.0))
-    clock.advance(1.0)
+    clock.advance(19.9)
+    assert crawl.lease() == [], "it holds from robots.txt on"
+    clock.advance(0.2)
     crawl.ok(crawl.one())
     clock.advance(19.0)
     assert crawl.lease() == []

@@ -87,6 +87,13 @@ def test_given_a_retry_after_when_the_next_fetch_comes_then_it_must_have_waited(
     assert verdict(ONE, [*log[:2], asked(0, "/", 6.2, 6.3)], RULES) == []
 
 
+def test_given_an_answer_that_may_not_have_been_read_when_judged_then_nothing_that_it_said_counts():
+    busy = asked(0, "/p", 1.1, 1.2, status=429, retry_after=5.0, is_lost=True)
+    assert verdict(ONE, [GOOD[0], busy, asked(0, "/", 3.0, 3.1)], RULES) == []
+    unread = [robots(0, 0.0, 0.1, is_lost=True), asked(0, "/", 2.0, 2.1)]
+    assert verdict(ONE, unread, RULES) == ["host-0.web.test/ was fetched, and robots.txt never had"]
+
+
 def test_given_two_hosts_of_one_address_when_judged_then_the_delay_of_the_address_counts_between_them():
     hosts = [host(0, address="127.42.0.1"), host(1, address="127.42.0.1")]
     log = [robots(0, 0.0, 0.1), robots(1, 0.15, 0.2)]
