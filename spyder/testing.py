@@ -11,11 +11,12 @@ from spyder.model.url import parse
 from spyder.nodes.pageview import FetchedPage
 from spyder.settings import Settings
 from spyder.testsite.hostile.site import HostileSite
+from spyder.testsite.hostile.verdict import Ending
 from spyder.testsite.hostweb.verdict import WebRules
 from spyder.testsite.hostweb.web import HostWeb
 from spyder.testsite.site import LocalSite
 
-__all__ = ["HostWeb", "HostileSite", "LocalSite", "ManualClock", "WebRules", "make_page"]
+__all__ = ["Ending", "HostWeb", "HostileSite", "LocalSite", "ManualClock", "WebRules", "make_page"]
 
 
 class ManualClock:

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from spyder.testing import HostileSite
-from spyder.testsite.hostile.verdict import Ending
+from spyder.testing import Ending, HostileSite
 from system.support import Command, records, running
 
 #: Bytes that a fetcher or an extractor may take at the most. The settings let 64 bodies of 4 MB arrive at once.

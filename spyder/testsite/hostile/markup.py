@@ -24,25 +24,21 @@ def _html(name: str, does: str, serve: Serve | str | bytes, *ends: str, title: s
 
 
 BEHAVIOURS = (
-    _html("html-deep", "100,000 nested div", _big(lambda: _HEAD + "<div>" * 100_000 + _GOOD), "done 200",
-          "failed extract"),
+    _html("html-deep", "100,000 nested div", _big(lambda: _HEAD + "<div>" * 100_000 + _GOOD), "done 200"),
     _html("html-deep-inline", "20,000 nested b, i and font, never closed", _big(
-        lambda: _HEAD + "<b><i><font>" * 7000 + _GOOD), "done 200", "failed extract"),
+        lambda: _HEAD + "<b><i><font>" * 7000 + _GOOD), "done 200"),
     _html("html-deep-tables", "5,000 nested tables", _big(lambda: _HEAD + "<table><tr><td>" * 5000 + _GOOD),
-          "done 200", "failed extract"),
+          "done 200"),
     _html("html-misnested", "formatting elements closed in the wrong order, 5,000 times", _big(
-        lambda: _HEAD + "<b><p></b><i></p><a>" * 5000 + _GOOD), "done 200", "failed extract"),
+        lambda: _HEAD + "<b><p></b><i></p><a>" * 5000 + _GOOD), "done 200"),
     _html("html-attributes", "an element with 150,000 attributes", _big(
-        lambda: f"{_HEAD}<p {' '.join(f'a{number}=1' for number in range(150_000))}>{_GOOD}"), "done 200",
-        "failed extract"),
+        lambda: f"{_HEAD}<p {' '.join(f'a{number}=1' for number in range(150_000))}>{_GOOD}"), "done 200"),
     _html("html-long-attribute", "an attribute of 1.5 MB", _big(
-        lambda: f'{_HEAD}<p title="{"x" * 1_500_000}">{_GOOD}'), "done 200", "failed extract"),
-    _html("html-long-tag", "a tag's name of 1.5 MB", _big(lambda: f"{_HEAD}<{'x' * 1_500_000}>{_GOOD}"), "done 200",
-          "failed extract"),
+        lambda: f'{_HEAD}<p title="{"x" * 1_500_000}">{_GOOD}'), "done 200"),
+    _html("html-long-tag", "a tag's name of 1.5 MB", _big(lambda: f"{_HEAD}<{'x' * 1_500_000}>{_GOOD}"), "done 200"),
     _html("html-open-tag", "a tag that never ends", _HEAD + _GOOD + "<a href='" + "x" * 100_000),
     _html("html-open-comment", "a comment that never ends", _HEAD + _GOOD + "<!-- " + "x" * 100_000),
-    _html("html-comments", "200,000 comments", _big(lambda: _HEAD + "<!---->" * 200_000 + _GOOD), "done 200",
-          "failed extract"),
+    _html("html-comments", "200,000 comments", _big(lambda: _HEAD + "<!---->" * 200_000 + _GOOD), "done 200"),
     _html("html-entities", "100,000 character references, half of them unknown", _big(
         lambda: _HEAD + "&amp;&nothing;&#99999999;&#x0;" * 25_000 + _GOOD)),
     _html("html-links", "60,000 links to one page", _big(
@@ -62,8 +58,7 @@ BEHAVIOURS = (
     _html("html-unclosed", "nothing is closed",
           "<html><head><title>bad</title><body><ul><li><a href=/good/3><li>" * 500),
     _html("html-no-tags", "1 MB of text without a tag", _big(lambda: "text " * 200_000), title=None),
-    _html("html-angles", "1,000,000 times <", _big(lambda: _HEAD + _GOOD + "<" * 1_000_000), "done 200",
-          "failed extract"),
+    _html("html-angles", "1,000,000 times <", _big(lambda: _HEAD + _GOOD + "<" * 1_000_000), "done 200"),
     _html("html-base-script", "base href=javascript:", f"{_HEAD}<base href='javascript:alert(1)'>{_GOOD}"),
     _html("html-base-elsewhere", "a base at an address that is not allowed",
           answers("<!doctype html><title>bad</title><base href='{canary}/'><a href=secret>x</a>"),
@@ -81,9 +76,9 @@ BEHAVIOURS = (
           '<?xml version="1.0"?><!DOCTYPE html [<!ENTITY x SYSTEM "file:///etc/passwd">]><![CDATA[<a href=/no>]]>'
           f"<title>bad</title>{_GOOD}&x;"),
     _html("html-select", "50,000 nested select, option and optgroup", _big(
-        lambda: f"{_HEAD}{_GOOD}{'<select><option><optgroup>' * 17_000}"), "done 200", "failed extract"),
+        lambda: f"{_HEAD}{_GOOD}{'<select><option><optgroup>' * 17_000}"), "done 200"),
     _html("html-svg", "10,000 times svg in math in svg", _big(
-        lambda: f"{_HEAD}{_GOOD}{'<svg><foreignObject><math><mi>' * 5000}"), "done 200", "failed extract"),
+        lambda: f"{_HEAD}{_GOOD}{'<svg><foreignObject><math><mi>' * 5000}"), "done 200"),
     _html("html-title-huge", "a title of 1 MB", _big(lambda: f"<!doctype html><title>{'x' * 1_000_000}</title>{_GOOD}"),
           title=None),
 )

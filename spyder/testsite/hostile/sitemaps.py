@@ -35,7 +35,7 @@ def _big(make: Callable[[Exchange], bytes], *fields: str, kind: str = "applicati
 
 def _many(to: Exchange) -> bytes:
     here = to.places["here"]
-    return _urls(*(f"{here}/item/{number}" for number in range(200_000))).encode()
+    return _urls(*(f"{here}/item/{number}" for number in range(50_000))).encode()
 
 
 async def _deeper(to: Exchange) -> None:
@@ -67,14 +67,12 @@ def _entities() -> str:
     return f'<!DOCTYPE urlset [<!ENTITY l0 "{"x" * 1000}">{levels}]>'
 
 
-_BOTH = ("done 200", "failed extract", "failed body-limit", "failed decode")
-
 BEHAVIOURS = (
     _sitemap("sitemap-bomb", "20 MB of URLs in 50 KB of gzip", _big(lambda _: gzip.compress(_urls(
-        *["http://127.0.0.1/x"] * 500_000).encode(), mtime=0), kind="application/gzip"), *_BOTH),
+        *["http://127.0.0.1/x"] * 500_000).encode(), mtime=0), kind="application/gzip")),
     _sitemap("sitemap-bomb-coded", "the same as a content coding", _big(lambda _: gzip.compress(_urls(
-        *["http://127.0.0.1/x"] * 500_000).encode(), mtime=0), "Content-Encoding: gzip"), *_BOTH),
-    _sitemap("sitemap-many", "200,000 URLs: those beyond the limits are left out", _with_items(_big(_many)), *_BOTH,
+        *["http://127.0.0.1/x"] * 500_000).encode(), mtime=0), "Content-Encoding: gzip"), "failed body-limit"),
+    _sitemap("sitemap-many", "50,000 URLs: those beyond the limits are left out", _with_items(_big(_many)),
              most=150),
     _sitemap("sitemap-endless", "URLs without end", _with_items(endless(
         head(kind="application/xml") + f"<urlset {_XMLNS}>".encode(), b"<url><loc>/x</loc></url>" * 500)),
@@ -84,25 +82,24 @@ BEHAVIOURS = (
         "/sitemap.xml": _xml(_index("{here}/sitemap2.xml")), "/sitemap2.xml": _xml(_index("{here}/sitemap.xml"))})),
     _sitemap("sitemap-deep", "an index that names an index, for ever", _deeper),
     _sitemap("sitemap-file", "an entity that reads /etc/passwd (XXE)", _xml(_urls(
-        _GOOD, "{here}/&file;", before='<!DOCTYPE urlset [<!ENTITY file SYSTEM "file:///etc/passwd">]>')), *_BOTH),
+        _GOOD, "{here}/&file;", before='<!DOCTYPE urlset [<!ENTITY file SYSTEM "file:///etc/passwd">]>'))),
     _sitemap("sitemap-net", "an entity at an address that is not allowed", _xml(_urls(
-        _GOOD, "&net;", before='<!DOCTYPE urlset [<!ENTITY net SYSTEM "{canary}/secret">]>')), *_BOTH),
+        _GOOD, "&net;", before='<!DOCTYPE urlset [<!ENTITY net SYSTEM "{canary}/secret">]>'))),
     _sitemap("sitemap-dtd", "a document type at an address that is not allowed", _xml(_urls(
-        _GOOD, before='<!DOCTYPE urlset SYSTEM "{canary}/secret">')), *_BOTH),
+        _GOOD, before='<!DOCTYPE urlset SYSTEM "{canary}/secret">'))),
     _sitemap("sitemap-laughs", "entities that grow to 10 TB (billion laughs)", _xml(_urls(
-        _GOOD, "&l9;", before=_entities())), *_BOTH),
-    _sitemap("sitemap-cut", "ends in the middle of an element", _xml(_urls(_GOOD)[:-30]), *_BOTH),
+        _GOOD, "&l9;", before=_entities()))),
+    _sitemap("sitemap-cut", "ends in the middle of an element", _xml(_urls(_GOOD)[:-30])),
     _sitemap("sitemap-html", "an HTML page", answers("<!doctype html><title>Not here</title>")),
-    _sitemap("sitemap-noise", "binary noise", _big(lambda _: bytes(range(256)) * 1000), *_BOTH),
+    _sitemap("sitemap-noise", "binary noise", _big(lambda _: bytes(range(256)) * 1000)),
     _sitemap("sitemap-odd", "URLs of every kind that is no page, and priorities and dates that are none", _xml(
         _urls(_GOOD, "file:///etc/passwd", "javascript:x", "", " ", "http://[", "x" * 5000).replace(
-            "</url>", "<priority>1e999</priority><lastmod>tomorrow</lastmod><changefreq>x</changefreq></url>")),
-        *_BOTH),
+            "</url>", "<priority>1e999</priority><lastmod>tomorrow</lastmod><changefreq>x</changefreq></url>"))),
     _sitemap("sitemap-inside", "a URL at an address that is not allowed", _xml(_urls(_GOOD, "{canary}/secret")),
              also=(("{canary}/secret", ("excluded address", "excluded robots-unreachable", "absent")),)),
-    _sitemap("sitemap-deep-xml", "50,000 nested elements", _xml("<urlset>" + "<url>" * 50_000), *_BOTH),
+    _sitemap("sitemap-deep-xml", "50,000 nested elements", _xml("<urlset>" + "<url>" * 50_000)),
     _sitemap("sitemap-attributes", "an element with 50,000 attributes", _big(
-        lambda _: f"<urlset {' '.join(f'a{number}=' + chr(34) * 2 for number in range(50_000))}>".encode()), *_BOTH),
+        lambda _: f"<urlset {' '.join(f'a{number}=' + chr(34) * 2 for number in range(50_000))}>".encode())),
     _sitemap("sitemap-utf-16", "UTF-16 behind a byte order mark", _big(
-        lambda to: _urls(to.places["here"] + "/good/3").encode("utf-16")), *_BOTH),
+        lambda to: _urls(to.places["here"] + "/good/3").encode("utf-16"))),
 )
