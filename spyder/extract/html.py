@@ -17,6 +17,7 @@ from spyder.model.url import Resolver, parse
 
 TITLE_LENGTH: Final = 500  #: characters of a title that are kept
 MAX_ELEMENTS: Final = 250_000  #: elements with links that are looked at in one page
+MAX_STYLES: Final = 262_144  #: characters of styles within one page that are read for URLs
 MAX_ROBOTS: Final = 50  #: robots meta elements that count
 ROBOTS_LENGTH: Final = 1000  #: characters of each
 
@@ -25,6 +26,7 @@ _TAGS: Final = (*_LINK_TAGS, "base", "title", "noscript", "noframes")
 _TAGS_AND_LINK: Final = (*_TAGS, "link")
 _ALL_LINKS: Final = (*_LINK_TAGS, *embeds.TAGS, "style")
 _EVERYTHING: Final = (*_TAGS, *embeds.TAGS, "style")
+_STYLE_URLS: Final = re.compile(r"[(\\]|@import", re.IGNORECASE)  #: what a style without URLs may lack
 _UNSEEN: Final = "script, style, noscript, noframes, template"
 _UNENDORSED: Final = frozenset({"nofollow", "ugc", "sponsored"})
 #: Elements that an XHTML parser closes at ``/>``, where an HTML parser takes all that follows for their text.
@@ -168,21 +170,22 @@ def _stray_frames(text: str) -> dict[str, None]:
 class _Findings:
     """The elements of a document that matter, visited once in document order; URLs as written."""
 
-    __slots__ = ("_base", "_wanted", "embedded", "is_cut", "references", "refresh", "robots", "title")
+    __slots__ = ("_base", "_styles_left", "_wanted", "embedded", "is_cut", "references", "refresh", "robots", "title")
 
     def __init__(self, document: turbohtml.Document, wanted: Wanted) -> None:
         self._base: str | None = None
         self._wanted = wanted
+        self._styles_left = MAX_STYLES
         self.refresh = ""
         self.title = ""
         self.robots: list[str] = []
         self.references: dict[str, None] = {}  #: distinct: repeated links are common, and cutting each costs more
         self.embedded: dict[str, None] = {}
-        self.is_cut = False  #: there are more elements than :data:`MAX_ELEMENTS`
+        self.is_cut = False  #: there are more elements than :data:`MAX_ELEMENTS`, or styles than :data:`MAX_STYLES`
         self._visit(document, _EVERYTHING if wanted.embeds else _TAGS_AND_LINK if wanted.link_elements else _TAGS)
         if wanted.embeds and wanted.styles is not None:
             for element in document.select("[style]"):
-                self.embedded.update(dict.fromkeys(wanted.styles(element.attr("style") or "")))
+                self._see_style(element.attr("style") or "")
 
     def base_url(self, url: str) -> str:
         """The document base URL (WHATWG HTML, section 2.4.3): *url*, or what the first ``base`` element says."""
@@ -227,8 +230,7 @@ class _Findings:
             case "link":
                 return self._see_link(element)
             case "style":
-                if self._wanted.styles is not None:
-                    self.embedded.update(dict.fromkeys(self._wanted.styles(element.text)))
+                self._see_style(element.text)
             case _:
                 self.embedded.update(dict.fromkeys(embeds.embedded(element, tag)))
         return None
@@ -240,6 +242,15 @@ class _Findings:
     def _see_title(self, element: turbohtml.Element) -> None:
         if not self.title and element.namespace is turbohtml.Namespace.HTML:
             self.title = " ".join(element.text.split())[:TITLE_LENGTH]
+
+    def _see_style(self, text: str) -> None:
+        if self._wanted.styles is None or _STYLE_URLS.search(text) is None:
+            return
+        if len(text) > self._styles_left:
+            self.is_cut = True
+            return
+        self._styles_left -= len(text)
+        self.embedded.update(dict.fromkeys(self._wanted.styles(text)))
 
     def _see_link(self, element: turbohtml.Element) -> str | None:
         relations = (element.attr("rel") or "").lower().split()

@@ -31,7 +31,7 @@ class Pdf:
             import pypdf
         except ImportError:
             raise PluginError("extractor `pdf` needs the library pypdf: pip install 'spyder-crawler[pdf]'") from None
-        _log.manager.getLogger("pypdf").setLevel(logging.CRITICAL)  # it comments on every flaw of a file
+        logging.root.getChild("pypdf").setLevel(logging.CRITICAL)  # it comments on every flaw of a file
         self._open: Any = pypdf.PdfReader
         self._max_links = settings.scope.max_links
         self._max_size = settings.extract.max_parse_size

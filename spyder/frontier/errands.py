@@ -42,7 +42,7 @@ class Errands:
         """What *host* must know before *href* may be fetched."""
         origin = origin_of(href)
         if purpose is Purpose.ADDRESS:
-            return Errand(purpose, origin, origin, asks=host)
+            return self._look_up(origin, host)
         host.awaits += 1
         return Errand(purpose, origin, f"{origin}robots.txt", asks=host)
 
@@ -63,13 +63,17 @@ class Errands:
         if address is None:
             host.errands.appendleft(errand)
             host.is_asking = True
-            origin = origin_of(errand.url)
-            return Errand(Purpose.ADDRESS, origin, origin, asks=host)
+            return self._look_up(origin_of(errand.url), host)
         if address and not self._hosts.is_at(host, address, now):
             host.errands.appendleft(errand)
             self._hosts.offer(host)
             return None
         errand.address = address
+        return errand
+
+    def _look_up(self, origin: str, host: ActiveHost) -> Errand:
+        errand = Errand(Purpose.ADDRESS, origin, origin, asks=host)
+        errand.address = self._origins.failed_address(origin)
         return errand
 
     def settle(self, errand: Errand, host: ActiveHost, outcome: Outcome, now: float) -> None:

@@ -82,7 +82,7 @@ class Errand:
         self.url = url  #: that is asked for: elsewhere, after redirects
         self.asks = asks  #: the host that waits for the answer
         self.hops = hops  #: redirects so far
-        self.address = ""  #: to connect to; empty while nobody knows, and for look-ups
+        self.address = ""  #: to connect to; of a look-up one that did not answer, so that another is found
 
 
 class ActiveHost:

@@ -15,7 +15,7 @@ from spyder.frontier.policy import retry_delay
 from spyder.model.records import OriginRow, Outcome, RobotsRules
 from spyder.model.robots import RobotsMatcher, RobotsVerdict, robots_verdict
 from spyder.model.states import ErrorKind, Purpose
-from spyder.model.url import literal_address, origin_of
+from spyder.model.url import literal_address, origin_of, target_of
 from spyder.settings import RetrySection, RobotsSection
 
 #: Origins that are remembered; the others are read from the store when they are asked for.
@@ -100,7 +100,7 @@ class Origins:
             case "allow":
                 return Cleared(address=address)
             case "rules":
-                return self._judge(known, href[len(origin) - 1:] if href.startswith(origin) else _target(href), address)
+                return self._judge(known, target_of(href), address)
             case "refuse":
                 return Refusal(kind=ErrorKind.ROBOTS_UNREACHABLE, reason=row.reason)
             case _:
@@ -112,6 +112,11 @@ class Origins:
         if known.literal or not self._looks_up:
             return known.literal
         return known.row.address if known.row.address_until > now and not known.row.refused else None
+
+    def failed_address(self, origin: str) -> str:
+        """The address of *origin* that could not be connected to: another is looked for; empty when there is none."""
+        row = self._of(origin).row
+        return row.address if not row.address_until else ""
 
     def refusal_for(self, url: str, now: float) -> str:
         """Why nothing may be connected to for *url*, as far as is known; empty when nothing forbids it."""
@@ -229,8 +234,3 @@ class Origins:
 
 #: Failures that come with a status which says what robots.txt is.
 _ANSWERS: Final = frozenset({ErrorKind.HTTP_429, ErrorKind.HTTP_4XX, ErrorKind.HTTP_5XX})
-
-
-def _target(href: str) -> str:
-    """Path and query of a fetch URL with a user name in it."""
-    return "/" + href.split("/", 3)[3]

@@ -260,6 +260,12 @@ def origin_of(href: str) -> str:
     return f"{scheme}//{host_of(href)}/" if "@" in rest or "?" in rest else f"{scheme}//{rest}/"
 
 
+def target_of(href: str) -> str:
+    """Path and query of a fetch URL, as it stands there."""
+    parts = href.split("/", 3)
+    return f"/{parts[3]}" if len(parts) > 3 else "/"
+
+
 def literal_address(origin: str) -> str:
     """The IP address that the host of *origin* is; empty when it is a name.
 

@@ -18,10 +18,20 @@ from spyder.errors import SpyderError, StoreError, UrlError
 from spyder.frontier import policy
 from spyder.frontier.hostlimits import HostLimits
 from spyder.model.clock import SystemClock
-from spyder.model.records import Books, HostRow, QueuedUri, UriRow
+from spyder.model.records import Books, HostRow, OriginRow, QueuedUri, UriRow
+from spyder.model.robots import RobotsMatcher
 from spyder.model.scoping import HostScoping
 from spyder.model.states import ErrorKind, UriState
-from spyder.model.url import HOST_BYTES, PROJECT_BYTES, Url, host_key, host_of, parse
+from spyder.model.url import (
+    HOST_BYTES,
+    PROJECT_BYTES,
+    Url,
+    host_key,
+    host_of,
+    origin_of,
+    parse,
+    target_of,
+)
 from spyder.nodes.explanation import Explanation, HostAnswer, UriAnswer, kind_of, rest_of, words_of
 from spyder.nodes.identity import made_with, uri_identity
 from spyder.nodes.inspect import open_store, rfc3339
@@ -44,7 +54,7 @@ _DUE_TIME = slice(PROJECT_BYTES, PROJECT_BYTES + 6)
 #: Begin what is no name of a host although it looks like one with a port.
 _OTHER_SCHEMES = ("mailto:", "javascript:", "data:")
 #: Causes that put a time off and don't make it unknown.
-_IN_PASSING = frozenset({"queue", "connections"})
+_IN_PASSING = frozenset({"queue", "connections", "robots-first"})
 
 
 class LeaseView(msgspec.Struct, frozen=True, kw_only=True):
@@ -246,7 +256,14 @@ class _Asked:
 
     def _coming_exclusion(self, href: str, row: UriRow, waiting: QueuedUri | None) -> str:
         """What edited rules will do to a URI when its turn comes; empty when they let it pass."""
-        if waiting is None or waiting.is_seed:
+        if waiting is None:
+            return ""
+        known = self._origin(waiting.url)
+        if known is not None and known.verdict == "rules" and known.rules is not None and self._obeys:
+            rule = RobotsMatcher(known.rules).rule_for(target_of(waiting.url))
+            if rule is not None and not rule[0]:
+                return f"; it is excluded then: {words_of(f'robots: disallow: {rule[1]}')}"
+        if waiting.is_seed:
             return ""
         verdict = self._scope.judge(waiting.url, row.depth, waiting.embeds)
         if verdict.accepted or not self._kept_rules.version:
@@ -258,7 +275,7 @@ class _Asked:
         if host is None:
             return [], 0.0
         ahead = self._ahead(row, key)
-        causes = [*self._crawl_causes(), *self._host_causes(host)]
+        causes = [*self._crawl_causes(), *self._host_causes(host), *self._origin_causes(row, key)]
         if ahead:
             count = f"{ahead:,}" if ahead < _LOOK else f"{_LOOK:,} or more"
             causes.append(Cause(kind="queue", text=f"{count} of its host's URIs come before it"))
@@ -312,10 +329,13 @@ class _Asked:
         return causes
 
     def _host_causes(self, row: HostRow) -> list[Cause]:
-        """What keeps a host from being served. Further reasons of hosts, as robots.txt, have their place here."""
+        """What keeps a host from being served."""
         section, causes = self._settings.frontier, []
         rest = rest_of(row, self._now, self._settings.politeness)
-        if rest is not None:
+        if row.given_up_until > self._now:
+            causes.append(Cause(kind="given-up", until=rfc3339(row.given_up_until), text=(
+                f"its host was given up after `{row.last_error}`: what is queued there fails unfetched")))
+        elif rest is not None:
             causes.append(rest)
         activity = self._activity(row)
         if activity is not None and activity.fetching >= self._settings.politeness.per_host:
@@ -332,6 +352,32 @@ class _Asked:
             causes.append(Cause(kind="budget", text=f"its host has spent its budget of {section.queue_budget:,} pages "
                                                     "(frontier.queue_budget) and lets others go first"))
         return causes
+
+    @property
+    def _obeys(self) -> bool:
+        return self._settings.robots.policy == "obey"
+
+    def _origin(self, href: str) -> OriginRow | None:
+        """What is kept of the origin of a fetch URL."""
+        kept = self._store.meta(f"origin/{origin_of(href)}/{self._number}")
+        return msgspec.msgpack.decode(kept, type=OriginRow) if kept else None
+
+    def _origin_causes(self, row: UriRow, key: bytes) -> list[Cause]:
+        """What must be known of the origin of a queued URI before it may be fetched."""
+        waiting = self._store.queued_row(key, row)
+        if waiting is None:
+            return []
+        origin = origin_of(waiting.url)
+        known = self._origin(waiting.url) or OriginRow()
+        if not self._obeys or known.verdict_until > self._now:
+            return []
+        if known.retry_at > self._now and not known.verdict:
+            return [Cause(kind="robots", until=rfc3339(known.retry_at), text=(
+                f"the robots.txt of {origin} can't be had ({known.reason}), so nothing is fetched there: asked "
+                f"{known.attempts:,} times"))]
+        if known.retry_at <= self._now:
+            return [Cause(kind="robots-first", text=f"the robots.txt of {origin} is fetched first")]
+        return []
 
     def _next_at(self, causes: list[Cause], row: HostRow) -> float:
         """When a host may be served at the earliest, wall time; 0 when a cause has no end that is known."""

@@ -2,6 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spyder.extract.css import style_urls
 from spyder.extract.embeds import Candidate, srcset_candidates
 from spyder.extract.html import Wanted, read_html
 from spyder.model.states import LinkKind
@@ -51,9 +52,16 @@ def test_what_is_linked_and_embedded_is_a_link():
 
 
 def test_styles_are_read_where_something_reads_them():
-    html = "<style>a</style><p style=b><svg><style>c</style></svg><noscript><style>d</style></noscript>"
+    html = "<style>(a</style><p style=(b><svg><style>(c</style></svg><noscript><style>(d</style></noscript><p style=e>"
     assert embeds(html) == []
-    assert embeds(html, styles=lambda text: [text]) == ["a", "c", "d", "b"]
+    assert embeds(html, styles=lambda text: [text[1:]]) == ["a", "c", "d", "b"]
+
+
+def test_styles_are_read_up_to_a_limit(monkeypatch):
+    monkeypatch.setattr("spyder.extract.html.MAX_STYLES", 25)
+    found = read_html(b"<p style='x: url(a)'><p style='x: url(bbbbbbbbbbbb)'><p style='x: url(c)'>", url=URL,
+                      content_type="", limit=9, max_parse_size=1000, wanted=Wanted(embeds=True, styles=style_urls()))
+    assert ([href[-1] for href in found.links], found.limits) == (["a", "c"], ("scope.max_links",))
 
 
 def test_embeds_count_for_the_limit_after_the_links():

@@ -252,6 +252,16 @@ def test_given_an_address_when_its_time_is_over_then_the_name_is_looked_up_again
     assert crawl.one().address == "192.0.2.2"
 
 
+def test_given_an_address_where_nothing_answers_then_another_one_is_looked_for(clock):
+    crawl = looking_up(clock, politeness={"backoff": 1.0})
+    crawl.seed(A, A + "1")
+    crawl.ok(crawl.one(), status=0, ip="192.0.2.1", address_ttl=1000.0)
+    crawl.fail(crawl.one(), ErrorKind.CONNECT, status=0)
+    clock.advance(2.0)
+    look_up = crawl.one()
+    assert (look_up.purpose, look_up.address) == (Purpose.ADDRESS, "192.0.2.1")
+
+
 def test_given_an_address_that_the_guard_refuses_then_its_uris_are_excluded_with_its_reason(clock):
     crawl = looking_up(clock)
     crawl.seed(A, A + "1")

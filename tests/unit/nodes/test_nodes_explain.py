@@ -10,7 +10,7 @@ from unit.frontier.crawlkit import Crawl, pages
 
 from spyder.contracts import Changes
 from spyder.errors import SpyderError, StoreError, UrlError
-from spyder.model.records import UriRow
+from spyder.model.records import RobotsRules, UriRow
 from spyder.model.states import ErrorKind, UriState
 from spyder.model.url import HOST_BYTES
 from spyder.nodes.explain import HostActivity, LeaseView, explain, read_subject
@@ -49,7 +49,8 @@ def ask(crawl, text, *, live=True, view=None, scope=None, **figures):
     rules = {"mode": crawl.mode, **(scope or {})}
     settings = msgspec.structs.replace(
         load(environ={}, overrides={f"scope.{key}": value for key, value in rules.items()}),
-        frontier=crawl.settings, politeness=crawl.politeness, retry=crawl.retry, limits=crawl.limits)
+        frontier=crawl.settings, politeness=crawl.politeness, retry=crawl.retry, limits=crawl.limits,
+        robots=crawl.robots)
     view = view or View(crawl, msgspec.structs.replace(WELL, **figures))
     return explain(text, store=crawl.store, settings=settings, now=crawl.clock.now(), live=view if live else None)
 
@@ -484,3 +485,42 @@ def test_given_an_empty_store_then_it_says_so(clock):
 def test_every_kind_of_error_has_words():
     assert set(ERROR_WORDS) == set(ErrorKind)
     assert all(ERROR_WORDS.values())
+
+
+# -- what must be known of an origin first
+
+
+def test_given_a_host_whose_robots_txt_can_not_be_had_then_the_answer_says_so_and_until_when(clock):
+    crawl = Crawl(clock, robots={"policy": "obey"}, retry={"delay": {"http-5xx": 30.0}}, politeness={"backoff": 0.0})
+    crawl.seed("http://192.0.2.1/")
+    settings = load(environ={})
+    answer = explain("http://192.0.2.1/", store=crawl.store, settings=settings, now=clock.now())
+    assert "robots-first" in [cause.kind for cause in answer.uri.waits]
+    crawl.fail(crawl.one(), ErrorKind.HTTP_5XX, status=503)
+    clock.advance(5)
+    answer = explain("http://192.0.2.1/", store=crawl.store, settings=settings, now=clock.now())
+    cause = next(cause for cause in answer.uri.waits if cause.kind == "robots")
+    assert "status 503" in cause.text
+    assert cause.until
+
+
+def test_given_rules_that_forbid_a_queued_url_then_the_answer_names_the_rule(clock):
+    crawl = Crawl(clock, robots={"policy": "obey"}, per_host=9)
+    crawl.seed("http://192.0.2.1/", "http://192.0.2.1/private/1")
+    crawl.ok(crawl.one(), robots=RobotsRules(disallow=("/private",)))
+    settings = load(environ={})
+    answer = explain("http://192.0.2.1/private/1", store=crawl.store, settings=settings, now=clock.now())
+    assert "robots.txt forbids it (disallow: /private)" in answer.uri.summary
+    crawl.lease()
+    crawl.turn()
+    answer = explain("http://192.0.2.1/private/1", store=crawl.store, settings=settings, now=clock.now())
+    assert answer.uri.state == "excluded"
+    assert "disallow: /private" in answer.uri.reason_words
+
+
+def test_given_a_host_that_was_given_up_then_the_answer_says_so(clock):
+    crawl = Crawl(clock, politeness={"park_after": 1, "park_looks": 0}, retry={"attempts": {}})
+    crawl.seed(A, A + "1")
+    crawl.fail(crawl.one(), ErrorKind.CONNECT, status=0)
+    answer = explain(A + "1", store=crawl.store, settings=load(environ={}), now=clock.now())
+    assert "given-up" in [cause.kind for cause in answer.uri.waits]

@@ -467,6 +467,15 @@ def test_given_embeds_in_the_settings_when_processed_then_they_are_links_of_thei
     assert hrefs(Worker(extract=ExtractSection(link_elements=True))(body)) == ["http://a.example/b"]
 
 
+def test_given_the_reader_of_styles_when_pages_have_some_then_what_these_embed_counts():
+    body = b"<style>@import 'a'</style><p style='background: url(b)'>"
+    assert hrefs(Worker(extract=ExtractSection(embeds=True))(body)) == []
+    entries = (*ExtractSection().extractors, "css")
+    done = Worker(extract=ExtractSection(embeds=True, extractors=entries))(body)
+    assert hrefs(done) == ["http://a.example/a", "http://a.example/b"]
+    assert hrefs(Worker(extract=ExtractSection(extractors=entries))(body)) == []
+
+
 # -- near-duplicates
 
 
