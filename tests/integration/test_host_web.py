@@ -116,3 +116,16 @@ def test_given_an_answer_that_is_not_read_when_the_reader_dies_then_the_log_says
         assert web.report(has_log=True).requests[0].is_lost
         get(web, host, "/robots.txt")
         assert not web.report(has_log=True).requests[1].is_lost
+
+
+def test_given_a_reader_that_died_before_its_answer_came_when_it_comes_then_the_log_says_so():
+    with HostWeb(hosts=60, shared=0, latency=0.3) as web:
+        host = max((host for host in web.hosts if host.robots is Robots.EMPTY), key=lambda host: host.latency)
+        port = int(web.seeds[0].rstrip("/").rpartition(":")[2])
+        with socket.create_connection((host.address, port), 5) as wire:
+            wire.sendall(f"GET /robots.txt HTTP/1.1\r\nHost: {host.name}:{port}\r\n\r\n".encode())
+        deadline = time.monotonic() + 10
+        while not web.report(has_log=True).requests and time.monotonic() < deadline:
+            time.sleep(0.01)
+        request = web.report(has_log=True).requests[0]
+        assert request.status == 0 and request.permits == -1, "it left before"

@@ -34,8 +34,8 @@ class Exchange(Protocol):
     async def read(self, size: int) -> bytes:
         """Exactly *size* bytes from the peer; raises :class:`ConnectionError` when it leaves before."""
 
-    def ask(self) -> int:
-        """Count a request that the function read itself; how many there were at this host, with this one."""
+    def ask(self) -> None:
+        """Count a request that the function read itself."""
 
     def reset(self) -> None:
         """End the connection with a TCP reset."""

@@ -1,7 +1,7 @@
 """HTTP/2 that floods, forgets and breaks its own frames (RFC 9113), over TLS and written by hand.
 
-A server that would know what is asked for had to decompress header fields. This one answers the first request of a
-host, which is that for robots.txt when the crawler obeys it, with 404, and misbehaves at each later one.
+A server that would know what is asked for had to decompress header fields. This one looks for ``/robots.txt`` in them,
+plain or compressed, answers it with 404, and misbehaves at everything else.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ _ACK = _END_STREAM = 1
 _END_HEADERS = 4
 #: Static indexes of HPACK (RFC 7541, appendix A): ``:status: 200`` and ``:status: 404``.
 _STATUS_200, _STATUS_404 = b"\x88", b"\x8d"
+
+#: ``/robots.txt``, plain and in the Huffman code of HPACK (RFC 7541, appendix B).
+_ROBOTS = (b"/robots.txt", bytes.fromhex("62c3c674a174f94f"))
 
 Misbehave = Callable[[Exchange, int], Awaitable[None]]
 
@@ -35,7 +38,7 @@ def _head(stream: int, *, is_last: bool = False, status: bytes = _STATUS_200) ->
 
 
 def _speaks(misbehave: Misbehave) -> Callable[[Exchange], Awaitable[None]]:
-    """Reads frames; the host's first request is answered 404, each later one by *misbehave* with its stream."""
+    """Reads frames; robots.txt is answered 404, everything else by *misbehave* with its stream."""
     async def serve(to: Exchange) -> None:
         await to.read(_PREFACE)
         await to.send(_frame(_SETTINGS))
@@ -48,7 +51,8 @@ def _speaks(misbehave: Misbehave) -> Callable[[Exchange], Awaitable[None]]:
                 await to.send(_frame(_PING, payload, flags=_ACK))
             elif header[3] == _HEADERS:
                 stream = int.from_bytes(header[5:], "big")
-                if to.ask() == 1:
+                to.ask()
+                if any(text in payload for text in _ROBOTS):
                     await to.send(_head(stream, is_last=True, status=_STATUS_404))
                 else:
                     await misbehave(to, stream)

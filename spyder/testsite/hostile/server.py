@@ -115,9 +115,9 @@ class Peer:
         except asyncio.IncompleteReadError:
             raise ConnectionResetError("the peer has left") from None
 
-    def ask(self) -> int:
+    def ask(self) -> None:
         """Count a request of which only the function knows."""
-        return self._book.note(self._behaviour.name, "")
+        self._book.note(self._behaviour.name, "")
 
     def reset(self) -> None:
         """A reset instead of an orderly end (socket(7), SO_LINGER)."""

@@ -73,7 +73,8 @@ BEHAVIOURS = (
         *["http://127.0.0.1/x"] * 500_000).encode(), mtime=0), kind="application/gzip")),
     _sitemap("sitemap-bomb-coded", "the same as a content coding", _big(lambda _: gzip.compress(_urls(
         *["http://127.0.0.1/x"] * 500_000).encode(), mtime=0), "Content-Encoding: gzip"), "failed body-limit"),
-    _sitemap("sitemap-many", "50,000 URLs, good ones first: those beyond the limits are left out", _with_items(_big(_many)),
+    _sitemap("sitemap-many", "50,000 URLs, good ones first: those beyond the limits are left out",
+             _with_items(_big(_many)),
              most=150),
     _sitemap("sitemap-endless", "URLs without end", _with_items(endless(
         head(kind="application/xml") + f"<urlset {_XMLNS}>".encode(), b"<url><loc>/x</loc></url>" * 500)),

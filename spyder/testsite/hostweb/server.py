@@ -31,6 +31,8 @@ _PORT_ATTEMPTS = 50
 _HEAD_LIMIT = 65_536
 #: Seconds between two looks at how late the loop is.
 _LOOK = 0.05
+#: Seconds that a connection which the reader has closed stays open, to see whether there was a reader.
+_FAREWELL = 0.1
 _PRIVATE = b"Disallow: /private/\nAllow: /private/open\n"
 _KINDS = {404: "Not Found", 200: "OK", 302: "Found", 403: "Forbidden", 429: "Too Many Requests",
           503: "Service Unavailable", 400: "Bad Request"}
@@ -194,20 +196,41 @@ class Connection(asyncio.Protocol):
         self._number = book.numbers
         book.open.add(self)
 
+    def eof_received(self) -> bool:
+        """Book the end, and wait a little: a reader that is dead answers the last answer with a reset."""
+        self._ended(self._book.clock.monotonic())
+        asyncio.get_running_loop().call_later(_FAREWELL, self._close)
+        return True
+
     def connection_lost(self, exc: Exception | None) -> None:
-        """Book it, and the request that it cuts off, or whose answer may not have been read."""
-        now = self._book.clock.monotonic()
+        """Book it, and whether the last answer may not have been read."""
+        self._ended(self._book.clock.monotonic())
+        if exc is not None:
+            self._lose()
         self._transport = None
+
+    def _close(self) -> None:
+        if self._transport is not None:
+            wire = self._transport.get_extra_info("socket")
+            if wire.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+                self._lose()
+            self._transport.close()
+
+    def _ended(self, now: float) -> None:
+        """The connection is over, and so is the request that it cuts off."""
         if self._timer is not None:
             self._timer.cancel()
         if self in self._book.under_way:
             self._reply = Reply(status=0, is_robots=self._reply.is_robots)
             self._end(now)
-        elif exc is not None and self._last >= 0:
+        if self in self._book.open:
+            self._book.open.discard(self)
+            self._book.connections.append(self.connection(now))
+
+    def _lose(self) -> None:
+        if self._last >= 0:
             requests = self._book.requests
             requests[self._last] = msgspec.structs.replace(requests[self._last], is_lost=True)
-        self._book.open.discard(self)
-        self._book.connections.append(self.connection(now))
 
     def data_received(self, data: bytes) -> None:
         """Begin with the request, once it is complete."""
