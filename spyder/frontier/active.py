@@ -80,8 +80,8 @@ class ActiveHosts:
         return None
 
     def _limit(self, host: ActiveHost) -> int:
-        """Connections that a host may have: one, to look whether it is back, while nothing answers there."""
-        return 1 if host.row.unanswered else self._per_host
+        """Connections that a host may have: one while nothing answers there, and where robots.txt asks for a delay."""
+        return 1 if host.row.unanswered or host.row.crawl_delay else self._per_host
 
     def offer(self, host: ActiveHost) -> None:
         """Put a host into the order of service if it may be served at all."""

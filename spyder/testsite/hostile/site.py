@@ -24,7 +24,7 @@ _PATIENCE = 5.0
 _SETTINGS: dict[str, dict[str, Any]] = {
     "scope": {"mode": "any", "depth": 8, "max_links": 60},
     "traps": {"host_uris": 140, "path_queries": 50, "session_variants": 20},
-    "politeness": {"delay": 0.0, "delay_factor": 0.0, "ip_delay": 0.0, "per_host": 2, "backoff": 0.1,
+    "politeness": {"delay": 0.0, "delay_factor": 0.0, "ip_delay": 0.0, "per_host": 1, "backoff": 0.1,
                    "max_backoff": 0.4, "max_retry_after": 1.0, "slowdown": 0.1, "max_slowdown": 0.2,
                    "park_after": 2, "park_delay": 0.3, "park_factor": 1.0, "max_park_delay": 0.5, "park_looks": 1},
     "retry": {"attempts": {"connect": 1, "timeout": 1, "reset": 1, "http-429": 1, "http-5xx": 2},

@@ -35,7 +35,8 @@ def _big(make: Callable[[Exchange], bytes], *fields: str, kind: str = "applicati
 
 def _many(to: Exchange) -> bytes:
     here = to.places["here"]
-    return _urls(*(f"{here}/item/{number}" for number in range(50_000))).encode()
+    good = (f"{here}/good/{number}" for number in (1, 2, 3))
+    return _urls(*good, *(f"{here}/item/{number}" for number in range(50_000))).encode()
 
 
 async def _deeper(to: Exchange) -> None:
@@ -72,7 +73,7 @@ BEHAVIOURS = (
         *["http://127.0.0.1/x"] * 500_000).encode(), mtime=0), kind="application/gzip")),
     _sitemap("sitemap-bomb-coded", "the same as a content coding", _big(lambda _: gzip.compress(_urls(
         *["http://127.0.0.1/x"] * 500_000).encode(), mtime=0), "Content-Encoding: gzip"), "failed body-limit"),
-    _sitemap("sitemap-many", "50,000 URLs: those beyond the limits are left out", _with_items(_big(_many)),
+    _sitemap("sitemap-many", "50,000 URLs, good ones first: those beyond the limits are left out", _with_items(_big(_many)),
              most=150),
     _sitemap("sitemap-endless", "URLs without end", _with_items(endless(
         head(kind="application/xml") + f"<urlset {_XMLNS}>".encode(), b"<url><loc>/x</loc></url>" * 500)),

@@ -353,6 +353,21 @@ def test_given_a_crawl_delay_when_fetched_then_it_holds_and_survives_a_restart(c
     assert urls(crawl.lease()) == [A + "1"]
 
 
+def test_given_a_crawl_delay_and_more_connections_than_one_then_nothing_is_leased_before_the_fetch_has_ended(clock):
+    crawl = obeying(clock, delay=1.0, per_host=4)
+    crawl.seed(A, A + "1", A + "2")
+    crawl.ok(crawl.one(), robots=rules(crawl_delay=5.0))
+    clock.advance(5.0)
+    slow = crawl.one()
+    clock.advance(60.0)
+    assert crawl.lease() == []
+    crawl.ok(slow)
+    clock.advance(4.9)
+    assert crawl.lease() == []
+    clock.advance(0.2)
+    assert urls(crawl.lease()) == [A + "1"]
+
+
 def test_given_a_host_where_nothing_answers_then_it_is_parked_and_given_up_and_its_uris_fail_unfetched(clock):
     crawl = obeying(clock, per_host=5, politeness={"park_after": 3, "park_delay": 30.0, "park_factor": 4.0,
                                                    "park_looks": 2})
