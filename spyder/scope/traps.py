@@ -88,7 +88,7 @@ class Traps:
             return "nested-escapes"
         if (has_query or ";" in href or "/(" in href) and self._has_sessions(href):
             return "session-id"
-        if _DIGITS.search(href) is not None and self._date(href):
+        if _DIGITS.search(href, len(parts[0]) + len(parts[2]) + 3) is not None and self._date(href):
             return "calendar"
         return ""
 
@@ -173,9 +173,9 @@ class Traps:
 
     def _date(self, href: str) -> str:
         """The date in *href* that no calendar needs, as a year; empty when all are well."""
-        if self._last_year is None or not self._has_odd_number(href):
+        text = href[href.find("/", href.index("//") + 2):]  # a port is no year
+        if self._last_year is None or not self._has_odd_number(text):
             return ""
-        text = href[href.find("/", href.index("//") + 2):]
         years = [year for groups in _DATE.findall(text) for year in groups if year]
         if _STEP.search(text):
             years += _YEAR.findall(text)
@@ -190,11 +190,11 @@ class Traps:
                 return str(_year(int(seconds)))
         return ""
 
-    def _has_odd_number(self, href: str) -> bool:
-        """True when a number in *href* could be a date that is out of bounds."""
+    def _has_odd_number(self, text: str) -> bool:
+        """True when a number in *text* could be a date that is out of bounds."""
         first, last = self._first_year, self._last_year
         return any(int(number) > self._last_seconds if len(number) == _SECONDS_DIGITS
-                   else not first <= int(number[:4]) <= (last or 0) for number in _DIGITS.findall(href))
+                   else not first <= int(number[:4]) <= (last or 0) for number in _DIGITS.findall(text))
 
 
 def segments(href: str) -> list[str]:
