@@ -44,6 +44,7 @@ _RECEIVE_BUFFER = 262_144  #: bytes read from a socket at a time
 _IDLE_CONNECTIONS = 4  #: kept open per connection in use: a polite crawl comes back to a host after others
 _SWEEP_INTERVAL = 1.0  #: seconds between two looks for transfers that are late
 _PAGE = Purpose.PAGE  # looked up once: it is asked for each page
+_QUIET_AFTER = 0.1  #: seconds that a kept connection must have been idle to tell whether it was still open
 _STOP = -1  #: what a callback returns to make curl end the transfer
 _SUPPRESS_CONNECT_HEADERS = 265  #: CURLOPT_SUPPRESS_CONNECT_HEADERS, which pycurl gives no name
 _COULDNT_CONNECT, _TIMED_OUT = 7, 28  #: libcurl-errors(3)
@@ -84,23 +85,31 @@ class _Sockets:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._fds: dict[tuple[str, int], int] = {}
+        self._known: dict[tuple[str, int], tuple[int, float]] = {}  # descriptor; from when on it was idle, seconds
 
     def note(self, place: tuple[str, int], fd: int) -> None:
         """There is a new connection."""
-        self._fds.pop(place, None)
-        if len(self._fds) >= self._limit:
-            del self._fds[next(iter(self._fds))]
-        self._fds[place] = fd
+        self._known.pop(place, None)
+        if len(self._known) >= self._limit:
+            del self._known[next(iter(self._known))]
+        self._known[place] = fd, math.inf
 
-    def is_quiet(self, place: tuple[str, int]) -> bool:
-        """True when the connection is known, and nothing has come over it that nobody has read, its end included."""
-        fd = self._fds.pop(place, None)
-        if fd is None:
+    def free(self, place: tuple[str, int], now: float) -> None:
+        """The connection is idle from *now* on (monotonic, seconds)."""
+        known = self._known.pop(place, None)
+        if known is not None:  # those that were in use last are the last to be forgotten
+            self._known[place] = known[0], now
+
+    def is_quiet(self, place: tuple[str, int], now: float) -> bool:
+        """True when the connection was idle for a while, and nothing has come that nobody has read, its end included.
+
+        One that is used again at once, as by a crawl without delays, may be at its end without our knowing.
+        """
+        known = self._known.get(place)
+        if known is None or now - known[1] < _QUIET_AFTER:
             return False
-        self._fds[place] = fd  # those that are in use are the last to be forgotten
         poll = select.poll()
-        poll.register(fd, select.POLLIN)
+        poll.register(known[0], select.POLLIN)
         return not poll.poll(0)
 
 
@@ -172,6 +181,7 @@ class _Slot:
         self.body: BodyReader | None = None
         self._is_asked = False  # the request is on its way, over a connection that was open
         self._fd = -1  # of the socket that was opened for it
+        self._place: tuple[str, int] | None = None  # local address of the connection
 
     def drop_answer(self, failure: Failure) -> None:
         """What came is not the server's answer but a proxy's, which means *failure*."""
@@ -284,13 +294,13 @@ class _Slot:
         if self._is_asked:
             self.failure = NO_ANSWER
             return int(pycurl.PREREQFUNC_ABORT)
-        place = (local, local_port)
+        self._place = (local, local_port)
         if self._fd >= 0:
-            self._sockets.note(place, self._fd)
+            self._sockets.note(self._place, self._fd)
             self._fd = -1
             self._is_asked = True
         else:
-            self._is_asked = self._sockets.is_quiet(place)
+            self._is_asked = self._sockets.is_quiet(self._place, self.started + self.waited)
         return int(pycurl.PREREQFUNC_OK)
 
     @property
@@ -373,6 +383,8 @@ class _Slot:
                 failure = error.failure
         status, visit = self.head.status, self.visit
         getinfo = self.curl.getinfo
+        if self._place is not None:
+            self._sockets.free(self._place, self.started + self.waited + getinfo(pycurl.TOTAL_TIME))
         return Page(
             uri=self.uri,
             status=status,

@@ -59,7 +59,7 @@ def _figures(web: HostWeb) -> str:
     report = web.report(has_log=True)
     measured = gaps(web.hosts, report.requests, RULES)
     closest = min(gap.length - gap.needed for gap in measured)
-    by_host = open_at_once(report.connections, lambda one: str(one.host))
+    by_host = open_at_once((one for one in report.connections if one.host >= 0), lambda one: str(one.host))
     by_address = open_at_once(report.connections, lambda one: one.address)
     span = report.requests[-1].start - report.requests[0].start
     return (f"\n{report.count} requests to {len(web.hosts)} hosts in {span:.1f} s; {len(measured)} gaps, the closest "

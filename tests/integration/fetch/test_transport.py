@@ -474,9 +474,18 @@ def test_http2_without_tls_is_not_tried_unasked(fetch):
 def test_given_a_kept_connection_that_breaks_without_an_answer_when_used_again_then_nobody_is_asked_twice(run, end):
     async def test(transport):
         async with Server([b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"], [0.05, end], [OK]) as server:
-            results = await fetch_all(transport, server.url, server.url)
+            results = await fetch_all(transport, server.url)
+            await asyncio.sleep(0.2)
+            results += await fetch_all(transport, server.url)
             return results, len(server.requests)
     ((first, _), (second, _)), requests = run(test)
     assert first.failure is None
     assert second.failure.kind == "reset" and second.status == 0
     assert requests == 2, "the second fetch asked once"
+
+
+def test_given_a_connection_that_is_used_again_at_once_when_the_host_has_closed_it_then_another_one_serves(run):
+    async def test(transport):
+        async with Server([OK, "close"], [OK, "close"], [OK, "close"], [OK, "close"]) as server:
+            return await fetch_all(transport, *[server.url] * 4)
+    assert [page.failure for page, _ in run(test)] == [None] * 4
