@@ -80,7 +80,7 @@ def test_stop_ends_master_and_workers(tmp_path: Path) -> None:
         assert "stopped by" in master.succeed(30)
         worker.succeed(30)
         assert all(count == 1 for count in site.hits().values() if count)
-        assert len(records(tmp_path / "c")) == site.report().requests
+        assert len(records(tmp_path / "c")) == site.report().requests - 1, "robots.txt has no record"
 
 
 def test_a_killed_master_comes_back_to_its_workers(tmp_path: Path) -> None:
@@ -151,7 +151,8 @@ def test_three_hosts_crawl_the_site_once_and_share_the_work(
         sink.signal(signal.SIGTERM)
         sink.succeed(20)
     requests = [line.split() for line in (tmp_path / "access").read_text().splitlines()]
-    assert sorted(path for _, path in requests) == sorted(f"/{page}.html" for page in range(page_count))
+    assert sorted(path for _, path in requests) == sorted(
+        ["/robots.txt", *(f"/{page}.html" for page in range(page_count))])
     assert {client for client, _ in requests} == set(namespaces.addresses[1:]), "both hosts did work"
     assert len(by_url(tmp_path / "c")) == page_count
     log = (tmp_path / "c" / "logs" / "worker.log").read_text()

@@ -81,7 +81,7 @@ def project(tmp_path: Path) -> Path:
 def _settings(project: Path, processor: str = "", *, timeout: float = 0.0, stage: str = "ipc://", **worker: Any) -> str:
     worker = {"slots": SLOTS, "restart_delay": 0.1, "restart_max": 1.0, "hang_timeout": HANG, **worker}
     lines = [f"bus: {{heartbeat: 0.5, stage: '{stage}'}}", f"worker: {worker}".replace("'", ""),
-             f"retry: {{quarantine_after: {STRIKES}, delay: {{worker-died: 0.1}}}}"]
+             f"retry: {{quarantine_after: {STRIKES}, delay: {{worker-died: 0.1}}}}", "extract: {max_parse_time: 2}"]
     if processor:
         lines.append(f"processors: {[{'use': f'mine:{name}', 'timeout': timeout} for name in processor.split()]}")
     path = project / "s.yaml"

@@ -102,7 +102,7 @@ def test_all_in_one_is_interrupted_and_goes_on(spyder, cluster, site):
     code, out, err = spyder.run("start", "all", "--until-done", "--settings", file)
     assert (code, err) == (0, "")
     assert out.splitlines()[-1] == f"master ended: done; {PAGES} done, {ERRORS} failed, 0 left of {PAGES + ERRORS} URLs"
-    assert len(site.hits) == len(set(site.hits)) == PAGES + ERRORS
+    assert len(site.hits) == len(set(site.hits)) == PAGES + ERRORS + 1, "robots.txt, too, is fetched once"
     assert (spyder.folder / "out/logs/worker.log").exists()
 
 
@@ -213,7 +213,8 @@ def test_frontier_is_read_without_a_master(spyder, site):
 
 
 def test_scheduled_uris_show_when_they_are_due(spyder):
-    crawl = spyder.start("crawl", "http://127.0.0.1:1/", "--output", "mine", "--quiet")
+    (spyder.folder / "s.yaml").write_text("robots: {policy: ignore}\n")
+    crawl = spyder.start("crawl", "http://127.0.0.1:1/", "--output", "mine", "--quiet", "--settings", "s.yaml")
     wait_until((spyder.folder / "mine/run/api.json").exists)
     wait_until(lambda: spyder.status("--output", "mine")["books"]["scheduled"])
     assert spyder.end(crawl, signal.SIGINT)[0] == 0
