@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from spyder.fetch.guard import Guard
 from spyder.model.addresses import Address, host_address, host_and_port, is_localhost, is_metadata, parse_address
+from spyder.model.limits import MAX_HOST
 from spyder.model.records import CrawlUri, Failure
 from spyder.model.states import ErrorKind
 
@@ -42,7 +43,7 @@ class Targets:
                 return None
             hostname, port = host_and_port(url)
             literal = host_address(hostname)
-            if not hostname or not port or (literal is None and hostname.startswith("[")):
+            if len(hostname) > MAX_HOST or not hostname or not port or (literal is None and hostname.startswith("[")):
                 return None
             if len(self._known) >= _REMEMBERED:
                 self._known.clear()

@@ -11,7 +11,8 @@ from spyder.frontier.active import ActiveHosts
 from spyder.frontier.hosts import ActiveHost, Errand
 from spyder.frontier.ledger import Ledger
 from spyder.frontier.origins import MAX_HOPS, Origins
-from spyder.frontier.politeness import Fetch, Politeness
+from spyder.frontier.politeness import Politeness
+from spyder.frontier.seedscope import SeedScope
 from spyder.frontier.transitions import Transitions
 from spyder.model.limits import MAX_URL
 from spyder.model.records import Failure, Outcome
@@ -21,6 +22,8 @@ from spyder.model.url import HOST_BYTES, KEY_BYTES, UriIdentity, origin_of
 _SCHEMES = ("http://", "https://")
 #: Statuses of redirects that are followed (RFC 9309, section 2.3.1.2).
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+#: Sitemaps on other hosts that one robots.txt may name.
+_ELSEWHERE = 50
 #: Failures after which the address is looked up anew.
 NOT_THERE = frozenset({ErrorKind.CONNECT, ErrorKind.TIMEOUT})
 
@@ -29,11 +32,12 @@ class Errands:
     """Who asks for what, and where. All of it is staged in the ledger."""
 
     def __init__(self, ledger: Ledger, *, hosts: ActiveHosts, origins: Origins, politeness: Politeness,
-                 identity: UriIdentity, uris: Transitions, uses_sitemaps: bool) -> None:
+                 scope: SeedScope, identity: UriIdentity, uris: Transitions, uses_sitemaps: bool) -> None:
         self._ledger = ledger
         self._hosts = hosts
         self._origins = origins
         self._politeness = politeness
+        self._scope = scope
         self._identity = identity
         self._uris = uris
         self._uses_sitemaps = uses_sitemaps
@@ -109,8 +113,8 @@ class Errands:
             if outcome.ip:
                 self._hosts.move(host, outcome.ip)
         elif outcome.failure.kind is not ErrorKind.ADDRESS:
-            self._politeness.rest_after(host.row, Fetch(trouble=outcome.failure.kind), now)
-            self.fail_all(host, outcome.failure, now)
+            self._origins.note_unanswered(errand.origin, outcome.failure.kind, now)
+            self._fail_those_for(errand.origin, host, outcome.failure, now)
         self._ledger.touch(host.row)
         self.drop(errand)
 
@@ -131,21 +135,40 @@ class Errands:
         failure = outcome.failure
         if failure is None or not failure.kind.is_host_trouble or outcome.status or errand.hops:
             sitemaps = self._origins.take_robots(errand.origin, outcome, now)
-            if self._uses_sitemaps:
-                self._add_sitemaps(sitemaps)
+            if self._uses_sitemaps and sitemaps and self._scope.admits(errand.origin):
+                self._add_sitemaps(errand.origin, sitemaps)
             if outcome.robots is not None and outcome.robots.crawl_delay:  # from this very fetch on
                 errand.asks.row.crawl_delay = outcome.robots.crawl_delay
                 self._politeness.rest(errand.asks.row)
                 self._ledger.touch(errand.asks.row)
-        elif failure.kind in NOT_THERE:  # nothing answered: its host rests, is parked, and may be given up
-            self._origins.forget_address(errand.origin)
+        else:  # nothing answered
+            self._origins.note_unanswered(errand.origin, failure.kind, now)
+            if failure.kind in NOT_THERE:
+                self._origins.forget_address(errand.origin)
         self.drop(errand)
 
-    def _add_sitemaps(self, urls: Sequence[str]) -> None:
-        """Stage the sitemaps that a robots.txt names: they belong to the crawl, wherever they are."""
+    def _add_sitemaps(self, origin: str, urls: Sequence[str]) -> None:
+        """Stage the sitemaps that the robots.txt of *origin*, which is in scope, names.
+
+        Those elsewhere belong to the crawl as well, up to a number of them, unless a rule but the seeds' is against it.
+        """
+        elsewhere = 0
         for url in urls:
-            if url.startswith(_SCHEMES) and len(url) <= MAX_URL:
-                self._uris.add(self._identity.key(self._ledger.project, url), url, depth=1)
+            if not url.startswith(_SCHEMES) or len(url) > MAX_URL:
+                continue
+            verdict = self._scope.judge(url, 1)
+            is_foreign = verdict.rule == self._scope.mode and not verdict.accepted
+            elsewhere += is_foreign
+            if verdict.accepted or (is_foreign and elsewhere <= _ELSEWHERE):
+                self._uris.add(self._identity.key(self._ledger.project, url), url, depth=1,
+                               referrer=f"{origin}robots.txt")
+
+    def _fail_those_for(self, origin: str, host: ActiveHost, failure: Failure, now: float) -> None:
+        """Stage that errands which wait at *host* for the address of *origin* came to nothing."""
+        failed = [errand for errand in host.errands if origin_of(errand.url) == origin]
+        for errand in failed:
+            host.errands.remove(errand)
+            self._take_robots(errand, _failed(failure), now)
 
 
 def _failed(failure: Failure) -> Outcome:

@@ -6,7 +6,7 @@ Nothing staged is leased, and nothing is acknowledged before the commit returned
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path
@@ -24,7 +24,7 @@ from spyder.frontier.hosts import ActiveHost, Errand
 from spyder.frontier.leases import Lease, LeaseTable
 from spyder.frontier.ledger import Ledger
 from spyder.frontier.links import LinkIntake
-from spyder.frontier.origins import Cleared, Held, Origins, Refusal
+from spyder.frontier.origins import Cleared, Dead, Held, Origins, Refusal
 from spyder.frontier.politeness import Fetch, Politeness
 from spyder.frontier.schedule import Schedule
 from spyder.frontier.seedscope import RULES, SeedScope
@@ -61,8 +61,11 @@ _CLEAN = "clean"
 #: A number of pages that no crawl reaches.
 _UNLIMITED = 1 << 62
 _SCHEMES = ("http://", "https://")
-#: URIs that are refused in one turn: the rest comes in the next one, so that a turn has an end.
+#: URIs that are refused in one turn, and seconds after which a turn ends: the rest comes in the next one.
 _REFUSALS = 1000
+_TURN_SECONDS = 0.2
+#: Errands whose origin is remembered, for the case that workers died on them.
+_ERRANDS = 10_000
 
 
 class SeedReport(msgspec.Struct, kw_only=True):
@@ -105,7 +108,9 @@ class Frontier:
         self._ledger.check_identity(frontier.identity)
         self._scope = SeedScope(self._ledger, scoping, judge)
         self._schedule = Schedule(self._ledger)
-        self._origins = Origins(self._ledger, robots, retry, agent=agent, looks_up=looks_up)
+        self._origins = Origins(self._ledger, robots, retry, politeness, agent=agent, looks_up=looks_up)
+        self._quarantine_after = retry.quarantine_after
+        self._lately_asked: OrderedDict[bytes, str] = OrderedDict()  #: origins by the keys of their errands
         self._hosts = ActiveHosts(self._ledger, frontier, per_host=politeness.per_host, per_ip=politeness.per_ip,
                                   rest_until=clock.now() + min(politeness.ip_delay, politeness.delay))
         self._politeness = Politeness(politeness, self._hosts, clock)
@@ -123,7 +128,7 @@ class Frontier:
         self._links = LinkIntake(self._ledger, self._scope, self._uris, clock=clock, counts=self.counts,
                                  traps=traps if traps is not None else TrapsSection())
         self._errands = Errands(self._ledger, hosts=self._hosts, origins=self._origins, politeness=self._politeness,
-                                identity=identity, uris=self._uris, uses_sitemaps=robots.sitemaps)
+                                scope=self._scope, identity=identity, uris=self._uris, uses_sitemaps=robots.sitemaps)
         self._is_rejudging = bool(self.kept_rules)  #: rules were edited: what is queued may be out of scope by now
         self._was_balanced = self.books.is_balanced
         self._ledger.changes.meta["epoch"] = str(self.epoch).encode()
@@ -275,6 +280,10 @@ class Frontier:
         worker's end is reported twice makes no difference.
         """
         row = self._own(key)
+        if row is None and key in self._lately_asked:
+            origin = self._lately_asked[key]
+            is_over = self._origins.strike(origin, self._quarantine_after, self._clock.now())
+            return f"{origin}robots.txt", UriState.QUARANTINED if is_over else UriState.SCHEDULED
         if row is None or row.state.is_settled or (row.strikes and row.worker == worker):
             return None
         uri = self._ledger.waiting_uri(key, row)
@@ -346,7 +355,8 @@ class Frontier:
         allowance = self._page_allowance()
         grants: list[Grant] = []
         refusals = 0
-        while free and len(grants) < allowance and refusals < _REFUSALS:
+        end = self._clock.monotonic() + _TURN_SECONDS
+        while free and len(grants) < allowance and refusals < _REFUSALS and self._clock.monotonic() < end:
             host = self._hosts.take(now)
             if host is None:
                 break
@@ -367,8 +377,9 @@ class Frontier:
         if host.errands:
             return self._run_errand(host.errands.popleft(), host, worker, now)
         uri = host.pop(self._store.queue, self._leases.__contains__)
-        if uri is None:
-            return False
+        return False if uri is None else self._serve_uri(uri, host, worker, now)
+
+    def _serve_uri(self, uri: QueuedUri, host: ActiveHost, worker: str, now: float) -> Grant | bool:
         if host.row.given_up_until > now:
             return self._refuse(uri, host, UriState.FAILED, f"{host.row.last_error}: the host was given up")
         if self._is_rejudging and not (verdict := self.judge(
@@ -381,17 +392,26 @@ class Frontier:
                 return self._grant_page(uri, host, worker, answer, now)
             case Refusal():
                 return self._refuse(uri, host, UriState.EXCLUDED, f"{answer.kind.value}: {answer.reason}")
+            case Dead():
+                return self._refuse(uri, host, UriState.FAILED, f"{answer.kind.value}: nothing answers, given up")
             case Held():
-                host.offer(uri)
-                host.row.next_at = max(host.row.next_at, answer.until)
-                self._ledger.touch(host.row)
-                self._hosts.offer(host)
-                return False
+                return self._serve_another(uri, host, worker, answer.until, now)
             case Purpose():
                 host.offer(uri)
                 return self._run_errand(self._errands.ask(answer, uri.url, host), host, worker, now)
             case _:
                 assert_never(answer)
+
+    def _serve_another(self, uri: QueuedUri, host: ActiveHost, worker: str, until: float, now: float) -> Grant | bool:
+        """The origin of *uri* is held *until* then: what *host* has of other origins goes on, as far as it is known."""
+        other = host.pop_if(lambda one: not isinstance(self._origins.answer(one.url, now), Held))
+        host.offer(uri)
+        if other is not None:
+            return self._serve_uri(other, host, worker, now)
+        host.row.next_at = max(host.row.next_at, until)
+        self._ledger.touch(host.row)
+        self._hosts.offer(host)
+        return False
 
     def next_wake(self) -> float | None:
         """Wall time at which something may become possible by time alone, or None."""
@@ -554,6 +574,7 @@ class Frontier:
         lease = self._leases.grant(uri, host, worker, now)
         host.home = worker
         host.leased += 1
+        lease.crawl_delay = cleared.crawl_delay
         self._politeness.begin(host, now, crawl_delay=cleared.crawl_delay)
         self._hosts.offer(host)
         return Grant(worker=worker, uri=CrawlUri(
@@ -576,6 +597,9 @@ class Frontier:
         lease = self._leases.grant_errand(ready, QueuedUri(key=key, place=b"", url=ready.url), host, worker, now)
         host.home = worker
         host.leased += 1
+        self._lately_asked[key] = ready.origin
+        if len(self._lately_asked) > _ERRANDS:
+            self._lately_asked.popitem(last=False)
         if ready.purpose is Purpose.ROBOTS:
             self._politeness.begin(host, now, crawl_delay=host.row.crawl_delay)
         else:
@@ -592,6 +616,14 @@ class Frontier:
         """Politeness: the host's next turn counts from now."""
         lease.is_fetched = True
         host = lease.host
+        if lease.errand is not None and not fetch.status:  # nothing answered: that is the trouble of its origin alone
+            fetch.trouble = None
+            host.disconnect()
+            self._politeness.rest(host.row, fetch.elapsed)
+            self._politeness.free(host, now)
+            self._hosts.offer(host)
+            return
+        fetch.crawl_delay = lease.crawl_delay
         self._politeness.end(host, fetch, now)
         if fetch.trouble in NOT_THERE and lease.uri.url:
             self._origins.forget_address(origin_of(lease.uri.url))

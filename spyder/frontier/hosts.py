@@ -16,6 +16,8 @@ PageIn = Callable[[bytes, bytes, int], list[QueuedUri]]
 
 #: Addresses without a host that are remembered before those that have rested are forgotten.
 _ADDRESSES = 4096
+#: Entries of hosts that are gone which an address may have in its order of service.
+_STALE = 64
 #: Bits of an IPv6 address that one server has: the rest it chooses as it likes (RFC 4291, section 2.5.4).
 _IPV6_PREFIX = 64
 
@@ -23,7 +25,7 @@ _IPV6_PREFIX = 64
 class Address:
     """An IP address: what all hosts on it share. A host whose address nobody knows has one of its own."""
 
-    __slots__ = ("_order", "at", "fetching", "limit", "next_at")
+    __slots__ = ("_order", "_room", "at", "fetching", "limit", "next_at")
 
     def __init__(self, *, limit: float = math.inf, next_at: float = 0.0) -> None:
         self.limit = limit  #: connections at the same time
@@ -31,10 +33,18 @@ class Address:
         self.next_at = next_at  #: wall time before which no fetch begins there
         self.at = math.inf  #: for when it stands in the order of service; infinity: it does not
         self._order: list[tuple[float, int, ActiveHost]] = []
+        self._room = _STALE  #: entries beyond which those of hosts that are gone are thrown away
 
     def add(self, host: ActiveHost, turn: int) -> None:
         """Take *host* into its order of service."""
         heapq.heappush(self._order, (host.row.next_at, turn, host))
+        if len(self._order) > self._room:
+            self._order = [entry for entry in self._order if self._stands(entry[2])]
+            heapq.heapify(self._order)
+            self._room = 2 * len(self._order) + _STALE
+
+    def _stands(self, host: ActiveHost) -> bool:
+        return host.address is self and host.is_offered and not host.is_removed
 
     def due(self) -> float | None:
         """When its first host may be served (wall time); None when there is none, or all connections are in use."""
@@ -42,7 +52,7 @@ class Address:
             return None
         while self._order:
             at, turn, host = self._order[0]
-            if host.address is not self or not host.is_offered or host.is_removed:
+            if not self._stands(host):
                 heapq.heappop(self._order)
             elif host.row.next_at > at:
                 heapq.heapreplace(self._order, (host.row.next_at, turn, host))
@@ -166,6 +176,15 @@ class ActiveHost:
             self._heap = [entry for entry in self._heap if entry[0] != place]
             heapq.heapify(self._heap)
 
+    def pop_if(self, is_good: Callable[[QueuedUri], bool]) -> QueuedUri | None:
+        """The first URI in memory that *is_good*; None when there is none. It looks at all of them."""
+        found = min((entry for entry in self._heap if is_good(entry[1])), default=None, key=lambda entry: entry[0])
+        if found is None:
+            return None
+        self._heap.remove(found)
+        heapq.heapify(self._heap)
+        return found[1]
+
     def pop(self, page_in: PageIn, is_leased: Callable[[bytes], bool]) -> QueuedUri | None:
         """The URI whose turn it is, or None when the queue is empty; the store's row stays where it is."""
         if not self._heap and not self._load(page_in, is_leased):
@@ -205,6 +224,7 @@ class HostTable:
         self._addresses: dict[str, Address] = {}
         self._order: list[tuple[float, int, Address]] = []
         self._turn = 0
+        self._now = 0.0  #: when somebody was last served, or was to be: wall time
 
     def __len__(self) -> int:
         """Number of active hosts."""
@@ -242,9 +262,8 @@ class HostTable:
 
     def _forget_addresses(self) -> None:
         used = {id(host.address) for host in self}
-        latest = max((host.row.next_at for host in self), default=0.0)
         self._addresses = {group: address for group, address in self._addresses.items()
-                           if id(address) in used or address.fetching or address.next_at > latest}
+                           if id(address) in used or address.fetching or address.next_at > self._now}
 
     def serve(self, host: ActiveHost) -> None:
         """Put a host into the order of service, unless it stands there."""
@@ -283,6 +302,7 @@ class HostTable:
 
     def take(self, now: float) -> ActiveHost | None:
         """The host whose turn it is at *now*, out of the order of service."""
+        self._now = now
         at = self.next_at()
         if at is None or at > now:
             return None

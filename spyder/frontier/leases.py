@@ -14,8 +14,8 @@ EPOCH_SHIFT = 40
 class Lease:
     """One URI in the hands of one worker."""
 
-    __slots__ = ("errand", "host", "is_fetched", "is_foreign", "is_second", "is_superseded", "number", "since", "uri",
-                 "worker")
+    __slots__ = ("crawl_delay", "errand", "host", "is_fetched", "is_foreign", "is_second", "is_superseded",
+                 "number", "since", "uri", "worker")
 
     def __init__(self, number: int, uri: QueuedUri, host: ActiveHost, worker: str, since: float) -> None:
         self.number = number
@@ -23,6 +23,7 @@ class Lease:
         self.host = host
         self.worker = worker
         self.since = since  #: wall time at which it was granted, or taken up
+        self.crawl_delay = 0.0  #: seconds that the robots.txt of its origin asks for
         self.is_fetched = False  #: its connection is free again
         self.is_superseded = False  #: somebody else's late outcome settled the URI
         self.is_second = False  #: another worker has got the URI meanwhile: whose outcome comes first counts

@@ -19,6 +19,8 @@ from spyder.settings import TrapsSection
 
 #: Rules whose exclusions are counted by name.
 _LEFT_OUT_NAMES = 200
+#: Seconds by which a listed change must be later than the last fetch: listings that are always new are common.
+_NEWS = 3600.0
 _NO_HINT = Hint(index=0)
 _SCHEMES = ("http://", "https://")
 
@@ -95,7 +97,8 @@ class LinkIntake:
     def _fetch_if_changed(self, key: bytes, modified: float) -> None:
         """Stage that a page is fetched again which has changed (wall time) since it was fetched last."""
         row = self._ledger.uri(key)
-        if row is not None and row.state is UriState.DONE and row.settled_at < modified <= self._clock.now():
+        if row is not None and row.state is UriState.DONE and (
+                row.settled_at + _NEWS < modified <= self._clock.now()):
             self._uris.requeue(key)
 
     def _is_sound(self, link: Link) -> bool:

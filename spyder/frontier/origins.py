@@ -11,17 +11,18 @@ from typing import Final, assert_never
 import msgspec
 
 from spyder.frontier.ledger import Ledger
-from spyder.frontier.policy import retry_delay
+from spyder.frontier.policy import host_backoff, parking, retry_delay
 from spyder.model.records import OriginRow, Outcome, RobotsRules
 from spyder.model.robots import RobotsMatcher, RobotsVerdict, robots_verdict
 from spyder.model.states import ErrorKind, Purpose
 from spyder.model.url import literal_address, origin_of, target_of
-from spyder.settings import RetrySection, RobotsSection
+from spyder.settings import PolitenessSection, RetrySection, RobotsSection
 
 #: Origins that are remembered; the others are read from the store when they are asked for.
 _REMEMBERED: Final = 8192
-#: Characters of rules that are remembered: a hostile robots.txt has half a million.
-_RULES_REMEMBERED: Final = 32_000_000
+#: Bytes of rules that are remembered, roughly: a hostile robots.txt has half a million characters.
+_RULES_REMEMBERED: Final = 64_000_000
+_RULE_SIZE: Final = 200  #: bytes of a rule beside its text, with its place in a matcher
 #: Redirects of a robots.txt that are followed (RFC 9309, section 2.3.1.2).
 MAX_HOPS: Final = 5
 #: Seconds for which the last good copy is used while no newer one can be had (RFC 9309, section 2.4, allows it).
@@ -43,6 +44,12 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
     until: float  #: wall time, seconds
 
 
+class Dead(msgspec.Struct, frozen=True, kw_only=True):
+    """Nothing answers there, and the origin was given up: the URI fails unfetched."""
+
+    kind: ErrorKind
+
+
 class Cleared(msgspec.Struct, frozen=True, kw_only=True):
     """The URI may be fetched."""
 
@@ -51,7 +58,7 @@ class Cleared(msgspec.Struct, frozen=True, kw_only=True):
 
 
 #: What may be done about a URI now: fetch it, never, later, or ask first for what a purpose names.
-Answer = Cleared | Refusal | Held | Purpose
+Answer = Cleared | Refusal | Held | Dead | Purpose
 
 
 class _Known:
@@ -69,11 +76,12 @@ class _Known:
 class Origins:
     """The origins of a project. *looks_up* says that names are looked up before pages are fetched."""
 
-    def __init__(self, ledger: Ledger, robots: RobotsSection, retry: RetrySection, *, agent: str,
-                 looks_up: bool) -> None:
+    def __init__(self, ledger: Ledger, robots: RobotsSection, retry: RetrySection, politeness: PolitenessSection, *,
+                 agent: str, looks_up: bool) -> None:
         self._ledger = ledger
         self._robots = robots
         self._retry = retry
+        self._politeness = politeness
         self._agent = agent
         self._looks_up = looks_up
         self._obeys = robots.policy == "obey"
@@ -85,6 +93,11 @@ class Origins:
         origin = origin_of(href)
         known = self._of(origin)
         row = known.row
+        if row.failures:
+            if row.dead_until > now:
+                return Dead(kind=ErrorKind(row.failed))
+            if row.look_at > now:
+                return Held(until=row.look_at)
         needs_address = self._looks_up and not known.literal
         if needs_address and row.address_until <= now:
             return Purpose.ADDRESS
@@ -128,18 +141,52 @@ class Origins:
         assert rules is not None
         if known.matcher is None:
             known.matcher = RobotsMatcher(rules)
-        if target == "/robots.txt" or known.matcher.allows(target):  # itself it can't forbid: RFC 9309, section 2.2.2
-            return Cleared(address=address, crawl_delay=rules.crawl_delay)
         rule = known.matcher.rule_for(target)
-        return Refusal(kind=ErrorKind.ROBOTS, reason=f"disallow: {rule[1]}" if rule else "disallowed")
+        if rule is None or rule[0] or target == "/robots.txt":  # itself it can't forbid: RFC 9309, section 2.2.2
+            return Cleared(address=address, crawl_delay=rules.crawl_delay)
+        return Refusal(kind=ErrorKind.ROBOTS, reason=f"disallow: {rule[1]}")
 
     # -- what was learnt -----------------------------------------------------------------------------------------
+
+    def note_unanswered(self, origin: str, kind: ErrorKind, now: float) -> None:
+        """Stage that nothing answered at *origin*, or its name has no address: it is looked at ever more seldom.
+
+        The times are those at which a host is parked and given up; other origins of the same queue go on meanwhile.
+        """
+        known = self._of(origin)
+        row = known.row
+        row.failures += 1
+        row.failed = kind.value
+        row.dead_until = 0.0
+        parked = parking(row.failures, self._politeness)
+        if parked is None:
+            row.look_at = now + host_backoff(row.failures, 0.0, self._politeness)
+        elif parked.is_given_up:
+            row.failures -= 1
+            row.dead_until = row.look_at = now + self._politeness.given_up_for
+        else:
+            row.look_at = now + parked.rest
+        self._stage(origin, known)
+
+    def strike(self, origin: str, limit: int, now: float) -> bool:
+        """Stage that a worker died on the robots.txt of *origin*; True when *limit* did: then it counts as unread."""
+        known = self._of(origin)
+        known.row.strikes += 1
+        is_over = known.row.strikes >= limit
+        if is_over:
+            self._refuse(known.row, f"robots.txt: {ErrorKind.WORKER_DIED.value}", now)
+        else:
+            known.row.retry_at = now + retry_delay(ErrorKind.WORKER_DIED, known.row.strikes - 1, 0.0, self._retry)
+        self._stage(origin, known)
+        return is_over
 
     def take_address(self, origin: str, outcome: Outcome, now: float) -> None:
         """Stage what a look-up of the name of *origin* gave. That there is no address is its host's trouble."""
         known = self._of(origin)
         if outcome.failure is None:
             known.row.address, known.row.refused = outcome.ip, ""
+            if known.row.failed == ErrorKind.DNS.value:
+                known.row.failures = 0
         elif outcome.failure.kind is ErrorKind.ADDRESS:
             known.row.address, known.row.refused = "", outcome.failure.detail or "the guard refuses its address"
         else:
@@ -158,6 +205,7 @@ class Origins:
         """Stage what the fetch of the robots.txt of *origin* gave, redirects followed. Returns its sitemaps."""
         known = self._of(origin)
         row, failure = known.row, outcome.failure
+        row.failures = row.strikes = 0
         verdict = robots_verdict(outcome.status) if outcome.status else RobotsVerdict.HOLD
         if failure is not None and failure.kind not in _ANSWERS and verdict is not RobotsVerdict.ALLOW:
             verdict = RobotsVerdict.HOLD  # there was an answer, and it could not be read
@@ -182,7 +230,7 @@ class Origins:
         row.attempts, row.retry_at, row.reason = 0, 0.0, ""
         self._rules_size -= known.size
         known.matcher = None
-        known.size = sum(map(len, (*rules.allow, *rules.disallow))) if rules is not None else 0
+        known.size = _size(rules)
         self._rules_size += known.size
 
     def _hold(self, row: OriginRow, outcome: Outcome, now: float) -> None:
@@ -199,9 +247,13 @@ class Origins:
             return  # the last good copy goes on
         row.verdict = ""
         if row.attempts > self._retry.attempts.get(kind.value, _RETRIES):
-            row.verdict, row.agent = "refuse", self._agent
-            row.verdict_until = row.retry_at = now + max(self._robots.validity, 1.0)
-            row.attempts = 0
+            self._refuse(row, row.reason, now)
+
+    def _refuse(self, row: OriginRow, reason: str, now: float) -> None:
+        """Nothing is allowed for a while."""
+        row.verdict, row.agent, row.reason = "refuse", self._agent, reason
+        row.verdict_until = row.retry_at = now + max(self._robots.validity, 1.0)
+        row.attempts = row.strikes = 0
 
     # -- rows ----------------------------------------------------------------------------------------------------
 
@@ -217,9 +269,8 @@ class Origins:
             return known
         row = self.row(origin)
         known = self._known[origin] = _Known(row if row is not None else OriginRow(), literal_address(origin))
-        if known.row.rules is not None:
-            known.size = sum(map(len, (*known.row.rules.allow, *known.row.rules.disallow)))
-            self._rules_size += known.size
+        known.size = _size(known.row.rules)
+        self._rules_size += known.size
         while len(self._known) > _REMEMBERED or (self._rules_size > _RULES_REMEMBERED and len(self._known) > 1):
             self._rules_size -= self._known.popitem(last=False)[1].size
         return known
@@ -234,3 +285,8 @@ class Origins:
 
 #: Failures that come with a status which says what robots.txt is.
 _ANSWERS: Final = frozenset({ErrorKind.HTTP_429, ErrorKind.HTTP_4XX, ErrorKind.HTTP_5XX})
+
+
+def _size(rules: RobotsRules | None) -> int:
+    """Bytes that rules take in memory, roughly."""
+    return 0 if rules is None else sum(_RULE_SIZE + len(rule) for rule in (*rules.allow, *rules.disallow))

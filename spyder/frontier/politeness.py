@@ -14,7 +14,7 @@ from spyder.settings import PolitenessSection
 class Fetch:
     """How a fetch ended, as politeness sees it."""
 
-    __slots__ = ("began_at", "elapsed", "retry_after", "status", "trouble")
+    __slots__ = ("began_at", "crawl_delay", "elapsed", "retry_after", "status", "trouble")
 
     def __init__(self, *, elapsed: float = 0.0, trouble: ErrorKind | None = None, retry_after: float = 0.0,
                  status: int = 0, began_at: float = 0.0) -> None:
@@ -23,6 +23,7 @@ class Fetch:
         self.retry_after = retry_after  #: seconds that the server asked for
         self.status = status  #: HTTP status, 0 when there was no answer
         self.began_at = began_at  #: wall time; 0 when nobody knows
+        self.crawl_delay = 0.0  #: seconds that the robots.txt of its origin asks for
 
 
 class Politeness:
@@ -84,7 +85,8 @@ class Politeness:
                     self._give_up(row, now)
                     return
                 rest = max(parking.rest, min(fetch.retry_after, self._settings.max_retry_after))
-        row.next_at = max(row.next_at, now + max(rest, self._delay(row, fetch.elapsed)))
+        delay = max(self._delay(row, fetch.elapsed), fetch.crawl_delay)
+        row.next_at = max(row.next_at, now + max(rest, delay))
 
     def _give_up(self, row: HostRow, now: float) -> None:
         """Nothing answers there: what is queued fails; after a while a single look tells whether it is back."""

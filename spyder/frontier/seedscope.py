@@ -28,6 +28,11 @@ class SeedScope:
         self._permitted: dict[str, bool] = {}
         self.version = 0  #: grows when the scope is widened while the master runs
 
+    @property
+    def mode(self) -> str:
+        """How seeds decide, which is the name of that rule, too."""
+        return self._scoping.mode
+
     def widen(self, href: str) -> None:
         """Stage that the host (or domain) of *href* is in scope."""
         name = self._scoping.name_of(host_of(href))

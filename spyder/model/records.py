@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from spyder.model.limits import (
     MAX_CUTS,
+    MAX_DETAIL,
     MAX_LINKS,
     MAX_REDIRECTS,
     MAX_RULES,
@@ -117,6 +118,11 @@ class OriginRow(OwnedRecord, kw_only=True):
     address: str = ""  #: IP address of its host's name
     address_until: float = 0.0  #: wall time until which that, or the refusal, holds
     refused: str = ""  #: why nothing may be connected to there, in words
+    failures: int = 0  #: looks in a row at which nothing answered, or the name had no address
+    failed: str = ""  #: kind of the last of them
+    look_at: float = 0.0  #: wall time of the next look
+    dead_until: float = 0.0  #: wall time until which its URIs fail unfetched
+    strikes: int = 0  #: workers that died on its robots.txt
     rules: RobotsRules | None = None  #: of the last robots.txt that could be had; None with a verdict: all is allowed
     verdict: str = ""  #: what its robots.txt says of all URLs: ``rules``, ``allow`` or ``refuse``; empty: not known yet
     verdict_until: float = 0.0  #: wall time until which the verdict holds
@@ -171,7 +177,12 @@ class Failure(Record, frozen=True, kw_only=True):
     """Why there is no page, or no good one."""
 
     kind: ErrorKind
-    detail: Line = ""  #: one line for people
+    detail: Line = ""  #: one line for people, cut to so many characters that it fits into any message
+
+    def __post_init__(self) -> None:
+        """Cut what a server may have made long: no message may become too large by it."""
+        if len(self.detail) > MAX_DETAIL:
+            msgspec.structs.force_setattr(self, "detail", f"{self.detail[:MAX_DETAIL - 1]}…")
 
 
 class Page(Record, frozen=True, kw_only=True):

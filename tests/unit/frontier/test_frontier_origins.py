@@ -456,9 +456,65 @@ def test_given_hints_when_links_are_added_then_priority_counts_and_what_has_chan
     for uri in others:
         crawl.ok(uri)
     fetched = clock.now()
-    clock.advance(100)
+    clock.advance(10_000)
     crawl.store.requeued.add(crawl.key(A + "new"))
     crawl.ok(page, A + "low", A + "high", A + "old", A + "new", hints=(
         Hint(index=0, priority=-10), Hint(index=1, priority=60), Hint(index=2, modified=fetched - 5),
-        Hint(index=3, modified=fetched + 5)))
+        Hint(index=3, modified=fetched + 5000)))
     assert urls(crawl.lease()) == [A + "high", A + "new", A + "low"]
+
+
+# -- one origin of several in a queue
+
+
+def test_given_two_origins_in_one_queue_when_one_is_dead_then_the_other_goes_on_and_only_the_dead_one_fails(clock):
+    crawl = obeying(clock, per_host=1, politeness={"park_after": 2, "park_delay": 10.0, "park_looks": 1})
+    crawl.seed("https://a.example/login", "http://a.example/1", "http://a.example/2")
+    done = []
+    for _ in range(60):
+        crawl.turn()
+        for uri in crawl.lease():
+            if uri.url.startswith("https:"):
+                crawl.fail(uri, ErrorKind.CONNECT, status=0)
+            else:
+                done.append((clock.now(), uri.url))
+                crawl.ok(uri, robots=rules() if uri.purpose is Purpose.ROBOTS else None)
+        crawl.turn()
+        if crawl.frontier.is_idle:
+            break
+        crawl.sleep()
+    assert [url for _, url in done] == ["http://a.example/robots.txt", "http://a.example/1", "http://a.example/2"]
+    assert done[-1][0] - done[0][0] < 5, "it did not wait for the dead one"
+    assert crawl.state("https://a.example/login") is UriState.FAILED
+    assert crawl.frontier.books.done == 2
+
+
+def test_given_a_robots_txt_that_kills_workers_then_it_counts_as_one_that_can_not_be_had(clock):
+    crawl = obeying(clock, retry={"quarantine_after": 2, "delay": {"worker-died": 1.0}})
+    crawl.seed(A)
+    deaths = 0
+    for number in range(20):
+        crawl.turn()
+        for uri in crawl.lease(worker=f"w{number}"):
+            deaths += 1
+            crawl.frontier.release(f"w{number}")
+            crawl.frontier.strike(f"w{number}", uri.key, "it died")
+        crawl.turn()
+        if crawl.frontier.is_idle:
+            break
+        crawl.sleep()
+    assert deaths == 2
+    assert crawl.row(A).reason == "robots-unreachable: robots.txt: worker-died"
+
+
+def test_given_sitemaps_when_named_by_hosts_out_of_scope_or_against_a_rule_then_they_are_left_out(clock):
+    crawl = obeying(clock, per_host=9)
+    crawl.seed(A)
+    crawl.ok(crawl.one(), robots=rules(sitemaps=tuple(f"http://m{number}.example/s.xml" for number in range(100))))
+    crawl.turn()
+    assert crawl.frontier.books.discovered == 51
+    asked = [uri for uri in crawl.lease() if uri.purpose is Purpose.ROBOTS]
+    assert asked
+    for uri in asked:
+        crawl.ok(uri, robots=rules(sitemaps=("http://further.example/s.xml",)))
+    assert crawl.state("http://further.example/s.xml") is None
