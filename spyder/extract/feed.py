@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from spyder.bounds import TimeIsUpError
+from spyder.bounds import MemoryLimit, TimeIsUpError
 from spyder.contracts import Extraction, Response
 from spyder.extract import sniff, xml
 from spyder.extract.dates import modified_at
@@ -36,6 +36,7 @@ class Feed:
         self._has_embeds = extract.embeds
         self._max_size = extract.max_sitemap_size
         self._max_entries = extract.max_sitemap_entries
+        self._memory = MemoryLimit(extract.max_parse_memory)
 
     def __call__(self, response: Response) -> Extraction:
         """What the feed lists."""
@@ -43,12 +44,15 @@ class Feed:
         source = xml.source_of(response, max_size=self._max_size)
         limits = []
         try:
-            if response.media_type == sniff.JSON_FEED:
-                _read_json(response.body, listing)
-            else:
-                _read_xml(source, listing)
+            with self._memory:
+                if response.media_type == sniff.JSON_FEED:
+                    _read_json(response.body, listing)
+                else:
+                    _read_xml(source, listing)
         except TimeIsUpError:
             limits.append("extract.max_parse_time")
+        except MemoryError:
+            limits.append("extract.max_parse_memory")
         if listing.is_over:
             limits.append("extract.max_sitemap_entries")
         if source.is_cut:
@@ -186,17 +190,19 @@ def _take_text(field: str, text: str, *, item: _Item | None, base: Url | None, f
 
 
 class _JsonItem(msgspec.Struct):
-    url: str = ""
-    external_url: str = ""
-    date_modified: str = ""
-    date_published: str = ""
+    """Null is how many programs write what there is not."""
+
+    url: str | None = None
+    external_url: str | None = None
+    date_modified: str | None = None
+    date_published: str | None = None
 
 
 class _JsonFeed(msgspec.Struct):
-    title: str = ""
-    home_page_url: str = ""
-    next_url: str = ""
-    items: list[_JsonItem] = []
+    title: str | None = None
+    home_page_url: str | None = None
+    next_url: str | None = None
+    items: list[_JsonItem | None] | None = None
 
 
 def _read_json(body: bytes, found: _Found) -> None:
@@ -205,13 +211,13 @@ def _read_json(body: bytes, found: _Found) -> None:
         feed = msgspec.json.decode(body.removeprefix(b"\xef\xbb\xbf"), type=_JsonFeed, strict=False)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return
-    found.title = feed.title
+    found.title = feed.title or ""
     for href in (feed.home_page_url, feed.next_url):
-        found.add(href, LinkKind.NAVIGATION)
-    for one in feed.items:
+        found.add(href or "", LinkKind.NAVIGATION)
+    for one in filter(None, feed.items or ()):
         item = _Item()
         item.pages = [(href, None) for href in (one.url, one.external_url) if href]
-        item.modified = modified_at(one.date_modified or one.date_published)
+        item.modified = modified_at(one.date_modified or one.date_published or "")
         found.take(item)
         if found.is_over:
             return

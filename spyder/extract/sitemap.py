@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from spyder.bounds import TimeIsUpError
+from spyder.bounds import MemoryLimit, TimeIsUpError
 from spyder.contracts import Extraction, Response
 from spyder.extract import sniff, xml
 from spyder.extract.dates import modified_at
@@ -36,6 +36,7 @@ class Sitemap:
         self._max_entries = extract.max_sitemap_entries
         self._max_depth = extract.max_sitemap_depth
         self._location = extract.sitemap_location
+        self._memory = MemoryLimit(extract.max_parse_memory)
 
     def __call__(self, response: Response) -> Extraction:
         """What the sitemap lists."""
@@ -45,16 +46,19 @@ class Sitemap:
         is_text = response.media_type == sniff.URI_LIST
         entries = _lines(source) if is_text else _entries(source, has_embeds=self._has_embeds)
         try:
-            for count, entry in enumerate(entries):
-                if count >= self._max_entries or listing.is_full:
-                    limits.append("extract.max_sitemap_entries")
-                    break
-                if entry.kind is LinkKind.SITEMAP and response.nesting >= self._max_depth:
-                    limits.append("extract.max_sitemap_depth")
-                    break
-                entry.add_to(listing)
+            with self._memory:
+                for count, entry in enumerate(entries):
+                    if count >= self._max_entries or listing.is_full:
+                        limits.append("extract.max_sitemap_entries")
+                        break
+                    if entry.kind is LinkKind.SITEMAP and response.nesting >= self._max_depth:
+                        limits.append("extract.max_sitemap_depth")
+                        break
+                    entry.add_to(listing)
         except TimeIsUpError:
             limits.append("extract.max_parse_time")
+        except MemoryError:
+            limits.append("extract.max_parse_memory")
         if source.is_cut:
             limits.append("extract.max_sitemap_size")
         return listing.extraction(charset=source.charset, limits=tuple(limits))

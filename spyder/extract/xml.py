@@ -19,6 +19,7 @@ from spyder.extract.charset import declared_encoding, decode
 
 CHUNK: Final = 65_536  #: bytes that are read at a time
 MAX_DEPTH: Final = 128  #: elements within each other that are told apart
+MAX_PREFIXES: Final = 256  #: declared at a time; what more of them stand for is not known
 _MAX_MEMBERS: Final = 2000  #: of a gzip file (RFC 1952, section 2.2)
 _MAX_TAG: Final = 65_536  #: characters of a tag; what is longer is text
 _MAX_TEXT: Final = 20_000  #: characters of a text that is kept until its end is seen; a longer one comes in pieces
@@ -155,7 +156,7 @@ def events(chunks: Iterable[str]) -> Iterator[Event]:
                 continue
             before = prefixes
             if "xmlns" in text:
-                prefixes = {**prefixes, **_declared(text)}
+                prefixes = _with_declared(prefixes, text)
             prefix, _, name = raw.rpartition(":")
             space, name = prefixes.get(prefix, prefix), name.lower()
             path.append((raw, space, name, before))
@@ -171,9 +172,15 @@ def events(chunks: Iterable[str]) -> Iterator[Event]:
         yield END, len(path) + 1, space, name, ""
 
 
-def _declared(text: str) -> dict[str, str]:
-    return {name.partition(":")[2]: value for name, value in attributes(text).items()
-            if name == "xmlns" or name.startswith("xmlns:")}
+def _with_declared(prefixes: dict[str, str], text: str) -> dict[str, str]:
+    """*prefixes* within an element with these attributes."""
+    found = prefixes.copy()
+    for name, value in attributes(text).items():
+        if name == "xmlns" or name.startswith("xmlns:"):
+            prefix = name.partition(":")[2]
+            if prefix in found or len(found) < MAX_PREFIXES:
+                found[prefix] = value
+    return found
 
 
 def attributes(text: str) -> dict[str, str]:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from typing import Final
 
+from spyder.model.glob import Globs
 from spyder.model.records import Failure, Headers
 from spyder.model.states import ErrorKind
 from spyder.settings import FetchSection
 
 _MEDIA_TYPE = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+/[!#$%&'*+.^_`|~0-9a-z-]+")  # RFC 9110, section 8.3.1, lower case
+#: Characters of a media type that are looked at: no registered name is longer (RFC 6838, section 4.2).
+_MAX_TYPE: Final = 2 * 127 + 1
+SHOWN: Final = 100  #: characters of what a server says of a body that a failure tells
 
 
 class ContentFilter:
@@ -37,13 +42,13 @@ class ContentFilter:
 
     def _judge_type(self, headers: Headers) -> Failure | None:
         values = [value for name, value in headers if name == "content-type"]
-        media_type = values[-1].partition(";")[0].strip().lower() if values else ""
+        media_type = values[-1].partition(";")[0].strip()[:_MAX_TYPE].lower() if values else ""
         if not _MEDIA_TYPE.fullmatch(media_type):
             return None
-        if self._unwanted is not None and self._unwanted.fullmatch(media_type):
-            return Failure(kind=ErrorKind.CONTENT_TYPE, detail=f"{media_type} (fetch.exclude_content_types)")
-        if self._wanted is not None and not self._wanted.fullmatch(media_type):
-            return Failure(kind=ErrorKind.CONTENT_TYPE, detail=f"{media_type} (fetch.content_types)")
+        if self._unwanted is not None and self._unwanted.match(media_type):
+            return Failure(kind=ErrorKind.CONTENT_TYPE, detail=f"{media_type[:SHOWN]} (fetch.exclude_content_types)")
+        if self._wanted is not None and not self._wanted.match(media_type):
+            return Failure(kind=ErrorKind.CONTENT_TYPE, detail=f"{media_type[:SHOWN]} (fetch.content_types)")
         return None
 
     def _judge_language(self, headers: Headers) -> Failure | None:
@@ -52,7 +57,7 @@ class ContentFilter:
         tags = [tag for name, value in headers if name == "content-language" for tag in _list(value)]
         if not tags or any(_is_within(tag, self._languages) for tag in tags):
             return None
-        return Failure(kind=ErrorKind.LANGUAGE, detail=f"{', '.join(tags)[:200]} (fetch.languages)")
+        return Failure(kind=ErrorKind.LANGUAGE, detail=f"{', '.join(tags)[:SHOWN]} (fetch.languages)")
 
 
 def _list(value: str) -> Iterable[str]:
@@ -64,9 +69,6 @@ def _is_within(tag: str, ranges: Sequence[str]) -> bool:
     return any(wanted in {"*", tag} or tag.startswith(f"{wanted}-") for wanted in ranges)
 
 
-def _globs(patterns: Sequence[str]) -> re.Pattern[str] | None:
-    """One expression for patterns in which ``*`` stands for any text; None when there are none."""
-    if not patterns:
-        return None
-    return re.compile("|".join(".*".join(re.escape(part) for part in pattern.strip().lower().split("*"))
-                               for pattern in patterns))
+def _globs(patterns: Sequence[str]) -> Globs | None:
+    """The patterns of a setting; None when there are none."""
+    return Globs(pattern.strip().lower() for pattern in patterns) if patterns else None

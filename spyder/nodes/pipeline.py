@@ -18,6 +18,7 @@ from spyder.extract.registry import Extractors
 from spyder.extract.robotsmarks import NOFOLLOW, header_directives
 from spyder.extract.robotstxt import parse_robots
 from spyder.fetch.conditional import validators_of
+from spyder.fetch.filters import SHOWN
 from spyder.fetch.identity import robots_agent
 from spyder.fetch.parts import without_userinfo
 from spyder.fetch.retry_after import retry_after_seconds
@@ -187,7 +188,7 @@ class Pipeline:
             return None
         rule = self._scope.refused_type(view.media_type, page.uri.url, page.uri.depth, page.uri.embeds)
         return Failure(kind=ErrorKind.CONTENT_TYPE, detail=f"rule `{rule}` of scope.rules rejects "
-                       f"{view.media_type or 'a page without a media type'}") if rule else None
+                       f"{view.media_type[:SHOWN] or 'a page without a media type'}") if rule else None
 
     def _read(self, page: Page, body: bytes) -> FetchedPage:
         """What the extractors say of a page."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from spyder.errors import SettingsError, UrlError
+from spyder.model.glob import Globs
 from spyder.model.url import host_of
 from spyder.scope.lists import Hosts, ListFile, Prefixes, either
 from spyder.scope.traps import segments
@@ -53,8 +54,7 @@ def compile_expressions(expressions: Sequence[str], *, source: str) -> tuple[re.
 
 def compile_types(patterns: Sequence[str]) -> Callable[[str], bool]:
     """The test whether a media type is one of *patterns*, with `*` for any characters."""
-    glob = re.compile("|".join(".*".join(map(re.escape, pattern.strip().lower().split("*"))) for pattern in patterns))
-    return lambda media_type: glob.fullmatch(media_type) is not None
+    return Globs(pattern.strip().lower() for pattern in patterns).match
 
 
 def condition_words(condition: RuleCondition) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from spyder.errors import SettingsError, UrlError
+from spyder.model.glob import Globs
 from spyder.model.surt import surt_for_match, surt_prefix
 from spyder.model.url import host_of, parse
 
@@ -23,15 +24,13 @@ class Hosts:
     def __init__(self) -> None:
         self._names: set[str] = set()
         self._domains: set[str] = set()
-        self._patterns: list[str] = []
-        self._glob: re.Pattern[str] | None = None
+        self._globs = Globs()
 
     def add(self, pattern: str) -> None:
         """Add a host. Raises :class:`UrlError` when *pattern* is none."""
         name = host_name(pattern)
         if "*" in name:
-            self._patterns.append(".*".join(map(re.escape, name.split("*"))))
-            self._glob = re.compile("|".join(self._patterns))
+            self._globs.add(name)
         else:
             self._names.add(name)
 
@@ -47,7 +46,7 @@ class Hosts:
         name = without_port(host)
         if host in self._names or name in self._names:
             return True
-        if self._glob is not None and (self._glob.fullmatch(host) or self._glob.fullmatch(name)):
+        if self._globs.match(host) or self._globs.match(name):
             return True
         return bool(self._domains) and self._is_below(name)
 

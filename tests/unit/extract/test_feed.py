@@ -65,10 +65,26 @@ def test_given_a_json_feed_when_read_then_its_items_are_listed():
     assert found.hints["http://a.example/1"].modified == 1_104_537_600.0
 
 
+def test_given_a_json_feed_with_fields_that_are_null_when_read_then_its_items_are_listed_all_the_same():
+    found = read('{"version": "https://jsonfeed.org/version/1.1", "title": null, "home_page_url": null, "next_url": '
+                 'null, "items": [{"url": "/1", "external_url": null, "date_modified": null, "date_published": null}, null,'
+                 '{"url": null, "external_url": "/2"}]}', content_type="application/feed+json")
+    assert (of_kind(found, LinkKind.LISTED), of_kind(found, LinkKind.NAVIGATION)) == (["/1", "/2"], [])
+    assert read('{"version": "https://jsonfeed.org/version/1.1", "items": null}',
+                content_type="application/feed+json").links == {}
+
+
 @pytest.mark.parametrize("body", ["", "[", "[1]", '{"items": 3}', '{"items": [{"url": {}}]}', "[" * 100_000,
                                   "\ufeff{}"])
 def test_given_what_is_no_json_feed_when_read_then_it_has_no_links(body):
     assert read(body, content_type="application/feed+json").links == {}
+
+
+def test_given_a_feed_that_takes_too_much_memory_when_read_then_it_ends_there_and_the_limit_is_named():
+    body = '{"version": "https://jsonfeed.org/version/1.1", "items": [{"url": "/1"}' + ",{}" * 2_000_000 + "]}"
+    found = read(body, content_type="application/feed+json", max_parse_memory=10_000_000)
+    assert (found.links, found.limits) == ({}, ("extract.max_parse_memory",))
+    assert read(RSS, max_parse_memory=10_000_000).limits == ()
 
 
 def test_given_more_items_than_allowed_when_read_then_the_rest_is_left_out_and_the_limit_named():

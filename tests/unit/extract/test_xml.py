@@ -1,5 +1,6 @@
 import gzip
 import time
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -68,6 +69,19 @@ def test_given_namespaces_when_read_then_elements_are_told_apart_by_them():
     assert [(space, name, depth) for kind, depth, space, name, _ in xml.events([text]) if kind is Kind.START] == [
         ("S", "r", 1), ("D", "loc", 2), ("S", "loc", 2), ("x", "loc", 2), ("E", "i", 2), ("E", "loc", 3),
         ("D", "loc", 2)]
+
+
+def test_given_elements_within_each_other_that_declare_many_prefixes_when_read_then_few_are_kept_at_a_time():
+    tags = ["<a " + " ".join(f"xmlns:p{level}x{one}='{one}'" for one in range(2000)) + ">" for level in range(100)]
+    text = "<r xmlns:s='S'>" + "".join(tags) + "<s:b/><p0x9:b/><p99x1999:b xmlns:s='T'><s:c/></p99x1999:b>"
+    tracemalloc.start()
+    try:
+        spaces = [space for kind, _, space, name, _ in xml.events(
+            text[at:at + xml.CHUNK] for at in range(0, len(text), xml.CHUNK)) if kind is Kind.START and name in "bc"]
+        assert tracemalloc.get_traced_memory()[1] < 16_000_000
+    finally:
+        tracemalloc.stop()
+    assert spaces == ["S", "9", "p99x1999", "T"]
 
 
 def test_given_elements_that_nobody_closes_when_read_then_each_is_closed_once_with_the_one_around_it():

@@ -30,6 +30,14 @@ def test_given_a_type_that_is_not_wanted_then_the_setting_is_named():
     assert judged(headers=png, content_types=("*/*",), exclude_content_types=("video/*",)) is None
 
 
+@pytest.mark.parametrize("settings", [
+    {"content_types": ("text/*",)}, {"exclude_content_types": ("image/*",)}, {"languages": ("en",)}])
+def test_given_a_head_without_end_then_what_is_told_of_it_is_short(settings):
+    _, detail = judged(headers=(("content-type", "image/" + "x" * 90_000), ("content-language", "x" * 90_000)),
+                       **settings)
+    assert len(detail) < 150
+
+
 @pytest.mark.parametrize(("values", "is_wanted"), [
     (["en"], True), (["en-GB"], True), (["EN-gb, de"], True), (["fr", "de-CH-1996"], True), (["fr"], False),
     (["english"], False), (["fr, it"], False), ([], True), ([""], True), ([" , "], True),
