@@ -80,27 +80,31 @@ class _Lookup:
     started: float  # monotonic, seconds
 
 
+#: Both ends of a connection: address and port there, address and port here. A port here may serve many.
+_Place = tuple[str, int, str, int]
+
+
 class _Sockets:
-    """The sockets of curl's connections by their local address, since curl says no more of one that it uses again."""
+    """The sockets of curl's connections by their two ends, since curl says no more of one that it uses again."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._known: dict[tuple[str, int], tuple[int, float]] = {}  # descriptor; from when on it was idle, seconds
+        self._known: dict[_Place, tuple[int, float]] = {}  # descriptor; from when on it was idle, seconds
 
-    def note(self, place: tuple[str, int], fd: int) -> None:
+    def note(self, place: _Place, fd: int) -> None:
         """There is a new connection."""
         self._known.pop(place, None)
         if len(self._known) >= self._limit:
             del self._known[next(iter(self._known))]
         self._known[place] = fd, math.inf
 
-    def free(self, place: tuple[str, int], now: float) -> None:
+    def free(self, place: _Place, now: float) -> None:
         """The connection is idle from *now* on (monotonic, seconds)."""
         known = self._known.pop(place, None)
         if known is not None:  # those that were in use last are the last to be forgotten
             self._known[place] = known[0], now
 
-    def is_quiet(self, place: tuple[str, int], now: float) -> bool:
+    def is_quiet(self, place: _Place, now: float) -> bool:
         """True when the connection was idle for a while, and nothing has come that nobody has read, its end included.
 
         One that is used again at once, as by a crawl without delays, may be at its end without our knowing.
@@ -181,7 +185,7 @@ class _Slot:
         self.body: BodyReader | None = None
         self._is_asked = False  # the request is on its way, over a connection that was open
         self._fd = -1  # of the socket that was opened for it
-        self._place: tuple[str, int] | None = None  # local address of the connection
+        self._place: _Place | None = None  # of the connection
 
     def drop_answer(self, failure: Failure) -> None:
         """What came is not the server's answer but a proxy's, which means *failure*."""
@@ -285,7 +289,7 @@ class _Slot:
         self._fd = fd
         return int(pycurl.SOCKOPT_OK)
 
-    def _on_request(self, _address: str, local: str, _port: int, local_port: int) -> int:
+    def _on_request(self, address: str, local: str, port: int, local_port: int) -> int:
         """Allow one request: curl would send it once more by itself when a kept connection breaks without an answer.
 
         To the host that is a second fetch within milliseconds; whether and when there is one is the master's to say. A
@@ -294,7 +298,7 @@ class _Slot:
         if self._is_asked:
             self.failure = NO_ANSWER
             return int(pycurl.PREREQFUNC_ABORT)
-        self._place = (local, local_port)
+        self._place = address, port, local, local_port
         if self._fd >= 0:
             self._sockets.note(self._place, self._fd)
             self._fd = -1

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from collections import Counter
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+import msgspec
 import pytest
 import yaml
 
@@ -33,7 +35,7 @@ def _settings(path: Path, web: HostWeb, *, processes: int = 4, **politeness: obj
         "politeness": {"delay": RULES.delay, "delay_factor": 0.0, "per_host": RULES.per_host,
                        "per_ip": RULES.per_ip, "ip_delay": RULES.ip_delay, "backoff": 0.5, "max_backoff": 1.0,
                        "max_retry_after": RULES.max_retry_after, "slowdown": 0.1, "max_slowdown": 0.2,
-                       "park_after": 2, "park_delay": 1.0, "park_factor": 1.0, "max_park_delay": 1.0, "park_looks": 1,
+                       "park_after": 5, "park_delay": 0.5, "park_factor": 1.0, "max_park_delay": 1.0, "park_looks": 2,
                        **politeness},
         "retry": {"attempts": {"connect": 2, "timeout": 2, "reset": 3, "http-429": 3, "http-5xx": 3},
                   "delay": {"connect": 0.5, "timeout": 0.5, "reset": 0.5, "http-429": 0.5, "http-5xx": 0.5},
@@ -55,9 +57,16 @@ def _histogram(undercuts: list[float]) -> str:
     return ", ".join(f"{name}: {count}" for name, count in sorted(counts.items())) or "none"
 
 
-def _figures(web: HostWeb) -> str:
+def _kill(pid: int) -> float:
+    """kill -9; when that was."""
+    now = time.monotonic()
+    os.kill(pid, signal.SIGKILL)
+    return now
+
+
+def _figures(web: HostWeb, rules: WebRules) -> str:
     report = web.report(has_log=True)
-    measured = gaps(web.hosts, report.requests, RULES)
+    measured = gaps(web.hosts, report.requests, rules)
     closest = min(gap.length - gap.needed for gap in measured)
     by_host = open_at_once((one for one in report.connections if one.host >= 0), lambda one: str(one.host))
     by_address = open_at_once(report.connections, lambda one: one.address)
@@ -74,14 +83,15 @@ def test_given_2000_hosts_when_crawled_with_kills_and_restarts_then_no_rule_is_b
     with HostWeb(HOSTS, pages=PAGES) as web:
         settings = _settings(tmp_path / "s.yaml", web)
         total = len(web.allowed()) + HOSTS
+        deaths = []
         with _crawling(settings, output) as command:
             wait_until(lambda: web.report().count > total * 0.15, "the first requests", PATIENCE)
-            os.kill(command.children("fetcher")[0], signal.SIGKILL)
+            deaths.append(_kill(command.children("fetcher")[0]))
             wait_until(lambda: web.report().count > total * 0.3, "more requests", PATIENCE)
-            os.kill(command.children("extractor")[-1], signal.SIGKILL)
+            deaths.append(_kill(command.children("extractor")[-1]))
             wait_until(lambda: web.report().count > total * 0.45, "more requests", PATIENCE)
             orphans = command.children()
-            command.signal(signal.SIGKILL)
+            deaths.append(_kill(command.process.pid))
             command.process.wait()
             wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in orphans), "the orphans' end", 30)
         with _crawling(settings, output) as command:
@@ -90,8 +100,9 @@ def test_given_2000_hosts_when_crawled_with_kills_and_restarts_then_no_rule_is_b
             command.succeed(60)
         with _crawling(settings, output) as command:
             summary = json.loads(command.succeed(PATIENCE))
-        print(_figures(web))
-        assert web.verdict(RULES) == []
+        rules = msgspec.structs.replace(RULES, deaths=tuple(deaths))
+        print(_figures(web, rules))
+        assert web.verdict(rules) == []
         assert web.missed() == set()
         asked = {web.url(web.hosts[request.host], request.path) for request in web.report(has_log=True).requests}
     assert summary["balanced"] is True

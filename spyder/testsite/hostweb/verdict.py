@@ -10,6 +10,9 @@ import msgspec
 
 from spyder.testsite.hostweb.plan import HostPlan
 
+#: Seconds within which a server notices that a reader is dead.
+_NOTICED = 1.0
+
 
 class WebRequest(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """One request, as the server saw it; times are seconds of the machine's monotonic clock.
@@ -48,6 +51,9 @@ class WebRules(msgspec.Struct, frozen=True, kw_only=True):
     per_host: int = 1  #: requests of one host at the same time
     per_ip: int = 1  #: requests of one address at the same time
     max_retry_after: float = math.inf  #: what a longer Retry-After may be cut to
+    #: When a crawler's process was killed (monotonic, seconds): what it had asked for ended then, although the server,
+    #: which may read requests of the dead, notices later.
+    deaths: tuple[float, ...] = ()
     tolerance: float = 0.005  #: two readings of a clock in two processes
 
 
@@ -81,7 +87,7 @@ def gaps(hosts: Sequence[HostPlan], log: Iterable[WebRequest], rules: WebRules) 
     """
     requests = sorted(log, key=lambda request: request.start)
     permitted = _permitted(requests)
-    by_host, by_address = _Line(rules.per_host), _Line(rules.per_ip)
+    by_host, by_address = _Line(rules.per_host, rules.deaths), _Line(rules.per_ip, rules.deaths)
     found: list[Gap] = []
     for request in requests:
         host = hosts[request.host]
@@ -94,8 +100,9 @@ def gaps(hosts: Sequence[HostPlan], log: Iterable[WebRequest], rules: WebRules) 
 class _Line:
     """The fetches of a host or an address, one after the other."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, deaths: Sequence[float]) -> None:
         self._limit = limit
+        self._deaths = deaths
         self._since: dict[str, float] = {}  # seconds
         self._asked: dict[str, float] = {}  # seconds to wait, by the last answer
 
@@ -105,8 +112,14 @@ class _Line:
         if -math.inf < since <= request.start:
             yield Gap(of=of, request=request, length=request.start - since,
                       needed=max(least, min(self._asked.get(of, 0.0), longest_wait)))
-        self._since[of] = max(since, request.end if self._limit == 1 else request.start)
+        self._since[of] = max(since, self._end(request) if self._limit == 1 else request.start)
         self._asked[of] = 0.0 if request.is_lost else request.retry_after
+
+    def _end(self, request: WebRequest) -> float:
+        """When *request* ended for whoever asked."""
+        if request.status and not request.is_lost:
+            return request.end
+        return min((death for death in self._deaths if death <= request.end < death + _NOTICED), default=request.end)
 
 
 def open_at_once(connections: Iterable[WebConnection], key: Callable[[WebConnection], str]) -> dict[str, int]:

@@ -94,6 +94,16 @@ def test_given_an_answer_that_may_not_have_been_read_when_judged_then_nothing_th
     assert verdict(ONE, unread, RULES) == ["host-0.web.test/ was fetched, and robots.txt never had"]
 
 
+@pytest.mark.parametrize(("end", "status", "is_undercut"), [
+    (1.3, 0, False), (1.3, 200, True), (9.0, 0, True)])
+def test_given_a_reader_that_was_killed_when_its_fetch_ends_later_for_the_server_then_it_ended_with_the_reader(
+        end, status, is_undercut):
+    log = [GOOD[0], asked(0, "/", 1.15, end, status=status), asked(0, "/p", 2.2 if end < 2 else 9.9, 10.0)]
+    rules = WebRules(delay=1.0, deaths=(1.1,))
+    assert bool(verdict(ONE, log, rules)) is is_undercut
+    assert verdict(ONE, log, RULES)
+
+
 def test_given_two_hosts_of_one_address_when_judged_then_the_delay_of_the_address_counts_between_them():
     hosts = [host(0, address="127.42.0.1"), host(1, address="127.42.0.1")]
     log = [robots(0, 0.0, 0.1), robots(1, 0.15, 0.2)]
