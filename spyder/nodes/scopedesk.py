@@ -141,6 +141,7 @@ class ScopeDesk:
         rules: tuple[Any, ...] | None = None
         lists: dict[str, tuple[str, ...]] = {}
         if entries is not None:
+            _check_text(entries)
             checked = read_rules(entries, "scope.rules")
             rules, lists = tuple(msgspec.to_builtins(checked)), read_lists(checked)
             if len(as_text(rules)) > MAX_RULES_TEXT:
@@ -152,6 +153,15 @@ class ScopeDesk:
         """Have what :meth:`prepare` made hold: staged in the store."""
         frontier.use_rules(scope, msgspec.msgpack.encode(kept))
         self._kept, self._scope = kept, scope
+
+
+def _check_text(entries: list[Any]) -> None:
+    """Raises :class:`SettingsError` for what neither the store nor workers could be told."""
+    try:
+        msgspec.json.encode(entries)
+    except UnicodeEncodeError as error:
+        raise SettingsError("scope.rules: the half of a surrogate pair "
+                            f"({error.object[error.start]!a}) is no text") from None
 
 
 def view_of(settings: Settings, kept: KeptRules, scope: LinkScope) -> ScopeView:

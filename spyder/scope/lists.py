@@ -143,6 +143,8 @@ def read_lines(path: str) -> tuple[str, ...]:
         raise SettingsError(f"{path}: can't be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise SettingsError(f"{path}: is not UTF-8 text") from None
+    except ValueError:  # a NUL, or the half of a surrogate pair
+        raise SettingsError(f"{path!r}: is no name of a file") from None
 
 
 def either(expressions: Iterable[str]) -> tuple[re.Pattern[str], ...]:

@@ -69,7 +69,7 @@ def test_master_without_workers_says_why_nothing_happens(spyder, cluster, site):
     assert "\nstalled  nothing settled for " in page
     assert "\nfaults   none\n" in page
     uri = explained(spyder, site.url, "--settings", file)["uri"]
-    assert (kinds(uri), uri["next_at"]) == (["no-worker"], "")
+    assert (kinds(uri), uri["next_at"]) == (["no-worker", "robots-first"], "")
 
     worker = spyder.start("start", "worker", "--settings", file)
     wait_until(lambda: spyder.status("--settings", file)["books"]["done"] == PAGES)

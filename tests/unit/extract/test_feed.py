@@ -67,8 +67,8 @@ def test_given_a_json_feed_when_read_then_its_items_are_listed():
 
 def test_given_a_json_feed_with_fields_that_are_null_when_read_then_its_items_are_listed_all_the_same():
     found = read('{"version": "https://jsonfeed.org/version/1.1", "title": null, "home_page_url": null, "next_url": '
-                 'null, "items": [{"url": "/1", "external_url": null, "date_modified": null, "date_published": null}, null,'
-                 '{"url": null, "external_url": "/2"}]}', content_type="application/feed+json")
+                 'null, "items": [null, {"url": "/1", "external_url": null, "date_modified": null, "date_published": '
+                 'null}, {"url": null, "external_url": "/2"}]}', content_type="application/feed+json")
     assert (of_kind(found, LinkKind.LISTED), of_kind(found, LinkKind.NAVIGATION)) == (["/1", "/2"], [])
     assert read('{"version": "https://jsonfeed.org/version/1.1", "items": null}',
                 content_type="application/feed+json").links == {}

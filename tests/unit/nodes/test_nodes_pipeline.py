@@ -676,7 +676,7 @@ def test_given_a_rejected_media_type_when_a_page_comes_then_it_is_excluded_witho
 
 def test_given_a_rejected_media_type_without_end_when_a_page_comes_then_what_is_told_of_it_is_short():
     worker = Worker(scope=ScopeSection(rules=rules({"name": "no-images", "reject": {"content_type": "image/*"}})))
-    done = worker(b"x", headers=(("content-type", "image/" + "x" * 90_000),), depth=1)
+    done = worker(b"x", content_type="image/" + "x" * 90_000, depth=1)
     assert done.outcome.failure.kind is ErrorKind.CONTENT_TYPE
     assert len(done.outcome.failure.detail) < 200
 

@@ -88,7 +88,10 @@ def test_given_an_older_version_when_rules_are_edited_then_nothing_is_overwritte
 @pytest.mark.parametrize(("rule", "words"), [
     ({"name": "x", "reject": {"regex": "("}}, "`x`: `regex`"), ({"name": "x"}, "needs either `accept` or `reject`"),
     ({"name": "seeds", "reject": "any"}, "a rule of Spyder's own"), ("nothing", "expected {name"),
-    ({"name": "x", "reject": {"file": "/nowhere"}}, "/nowhere: can't be read")])
+    ({"name": "x", "reject": {"file": "/nowhere"}}, "/nowhere: can't be read"),
+    ({"name": "x", "reject": {"file": "a\0b"}}, "'a\\x00b': is no name of a file"),
+    ({"name": "x", "reject": {"regex": "\ud800"}}, "('\\ud800') is no text"),
+    ({"name": "x", "reject": {"file": "\udcff"}}, "('\\udcff') is no text"), ({"\ud800": 1}, "is no text")])
 def test_given_wrong_rules_when_they_are_to_hold_then_they_are_refused_and_the_old_ones_stay(scene, rule, words):
     scene.edit(BAN)
     with pytest.raises(SettingsError) as caught:
