@@ -45,7 +45,7 @@ setup(
     extras_require={
         "css": ["tinycss2>=1.3"],
         "pdf": ["pypdf>=5.1"],
-        "dev": ["pytest>=8.3", "hypothesis>=6.100", "tox>=4.20", "mypy>=1.13", "ruff>=0.8",
+        "dev": ["pytest>=8.3", "pytest-xdist>=3.6", "hypothesis>=6.100", "tox>=4.20", "mypy>=1.13", "ruff>=0.8",
                 "types-PyYAML", "types-requests", "tinycss2>=1.3", "pypdf>=5.1"],
     },
     entry_points={"console_scripts": ["spyder = spyder.cli:main"]},
