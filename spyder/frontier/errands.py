@@ -133,7 +133,9 @@ class Errands:
     def _take_robots(self, errand: Errand, outcome: Outcome, now: float) -> None:
         """A robots.txt was read, or can't be had: who waits for it goes on."""
         failure = outcome.failure
-        if failure is None or not failure.kind.is_host_trouble or outcome.status or errand.hops:
+        if failure is not None and failure.kind is ErrorKind.ADDRESS and not errand.hops:
+            self._origins.take_address(errand.origin, outcome, now)
+        elif failure is None or not failure.kind.is_host_trouble or outcome.status or errand.hops:
             sitemaps = self._origins.take_robots(errand.origin, outcome, now)
             if self._uses_sitemaps and sitemaps and self._scope.admits(errand.origin):
                 self._add_sitemaps(errand.origin, sitemaps)

@@ -27,6 +27,8 @@ _RULE_SIZE: Final = 200  #: bytes of a rule beside its text, with its place in a
 MAX_HOPS: Final = 5
 #: Seconds for which the last good copy is used while no newer one can be had (RFC 9309, section 2.4, allows it).
 _STALE: Final = 7 * 86_400.0
+#: Seconds for which a literal address stays refused.
+_REFUSED: Final = 86_400.0
 #: Retries of a robots.txt when the failure is of a class that is not retried for pages.
 _RETRIES: Final = 2
 
@@ -99,10 +101,10 @@ class Origins:
             if row.look_at > now:
                 return Held(until=row.look_at)
         needs_address = self._looks_up and not known.literal
+        if row.refused and row.address_until > now:
+            return Refusal(kind=ErrorKind.ADDRESS, reason=row.refused)
         if needs_address and row.address_until <= now:
             return Purpose.ADDRESS
-        if needs_address and row.refused:
-            return Refusal(kind=ErrorKind.ADDRESS, reason=row.refused)
         address = known.literal or (row.address if self._looks_up else "")
         if not self._obeys:
             return Cleared(address=address)
@@ -191,7 +193,7 @@ class Origins:
             known.row.address, known.row.refused = "", outcome.failure.detail or "the guard refuses its address"
         else:
             return
-        known.row.address_until = now + max(outcome.address_ttl, 1.0)
+        known.row.address_until = now + max(outcome.address_ttl, _REFUSED if known.literal else 1.0)
         self._stage(origin, known)
 
     def forget_address(self, origin: str) -> None:
@@ -246,7 +248,7 @@ class Origins:
         if row.verdict and row.agent == self._agent and now < row.verdict_until + _STALE:
             return  # the last good copy goes on
         row.verdict = ""
-        if row.attempts > self._retry.attempts.get(kind.value, _RETRIES):
+        if kind.is_exclusion or row.attempts > self._retry.attempts.get(kind.value, _RETRIES):
             self._refuse(row, row.reason, now)
 
     def _refuse(self, row: OriginRow, reason: str, now: float) -> None:

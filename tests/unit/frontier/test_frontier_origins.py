@@ -518,3 +518,24 @@ def test_given_sitemaps_when_named_by_hosts_out_of_scope_or_against_a_rule_then_
     for uri in asked:
         crawl.ok(uri, robots=rules(sitemaps=("http://further.example/s.xml",)))
     assert crawl.state("http://further.example/s.xml") is None
+
+
+def test_given_a_literal_address_that_the_guard_refuses_then_its_uris_are_excluded_at_once_with_its_reason(clock):
+    crawl = obeying(clock, looks_up=True, mode="any")
+    crawl.seed("http://10.0.0.1/", "http://10.0.0.1/1")
+    crawl.fail(crawl.one(), ErrorKind.ADDRESS, status=0)
+    clock.advance(2)
+    assert crawl.lease() == []
+    crawl.turn()
+    assert crawl.frontier.is_idle
+    assert crawl.row("http://10.0.0.1/1").reason.startswith("address: ")
+
+
+def test_given_a_robots_txt_that_redirects_to_a_forbidden_address_then_nothing_is_allowed_at_once(clock):
+    crawl = obeying(clock)
+    crawl.seed(A)
+    crawl.redirect(crawl.one(), "http://169.254.169.254/robots.txt")
+    crawl.fail(crawl.one(), ErrorKind.ADDRESS, status=0)
+    crawl.lease()
+    crawl.turn()
+    assert crawl.row(A).reason.startswith("robots-unreachable: ")
