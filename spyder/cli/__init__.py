@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -102,3 +103,13 @@ def main() -> None:
     `spyder crawl URL` crawls a site with this machine alone; `spyder start master` and `spyder start worker` do it with
     many.
     """
+    _fill_standard_streams()
+
+
+def _fill_standard_streams() -> None:
+    """Put the null device where a standard stream was closed: the next file or socket would take its number."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable
+from typing import TextIO
 
 import click
 import msgspec
@@ -54,4 +55,17 @@ def _ask() -> str:
 
 
 def _is_somebody_there() -> bool:
-    return sys.stdin.isatty() and sys.stderr.isatty() and not os.environ.get("CI")
+    return _is_terminal(sys.stdin) and _is_terminal(sys.stderr) and _is_in_foreground(sys.stdin) and (
+        not os.environ.get("CI"))
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    return stream is not None and not stream.closed and stream.isatty()  # None: it was closed from the start
+
+
+def _is_in_foreground(terminal: TextIO) -> bool:
+    """False for a job in the background: reading would stop it."""
+    try:
+        return os.tcgetpgrp(terminal.fileno()) == os.getpgrp()
+    except OSError:  # a terminal that controls no jobs
+        return True

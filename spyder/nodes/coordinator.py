@@ -11,6 +11,8 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Protocol, TypeVar, assert_never
 
+import msgspec
+
 from spyder.bus.garbage import Garbage
 from spyder.bus.messages import (
     PROTOCOL_VERSION,
@@ -58,6 +60,8 @@ _TURN = 256
 _DEAF_AFTER = 3
 #: Seconds that a worker may need to notice that its time is over.
 _ABORT_MARGIN = 0.5
+#: Seconds after which a worker should have said that it judges by the rules that were edited.
+_RULES_PATIENCE = 10.0
 #: Workers that have parted and are remembered, so that old news of them is known as such.
 _BURIED = 1000
 #: Complaints that are all said; those that follow, one a second.
@@ -135,6 +139,8 @@ class Coordinator:
         self._low_disk = ""  #: why nothing more is fetched although the frontier can be written
         self._said_pause = ""
         self._rules = ScopeRules(number=0)  #: of the scope: what every worker must judge links by
+        self._strays: dict[str, float] = {}  #: workers that judge by other rules, and since when (monotonic)
+        self._told_of: set[str] = set()  #: those of them that were complained about
         self._welcomes_again = False
         self._last_at: OrderedDict[str, float] = OrderedDict()  #: when workers that have parted spoke last
         self._complaints: set[str] = set()
@@ -169,6 +175,7 @@ class Coordinator:
     def use_rules(self, rules: ScopeRules) -> None:
         """The rules of the scope were edited: no worker gets a lease before it has said that it judges by them."""
         self._rules = rules
+        self._strays.clear()
         if len(self._roster):
             self._port.say(ALL, rules)
 
@@ -525,9 +532,7 @@ class Coordinator:
         self._port.say(ALL, MasterHeartbeat(
             master=self.identity, epoch=self.frontier.epoch, acks=acks, scope=self.frontier.scope_version,
             heard={peer.worker: peer.at for peer in self._roster}, paused=self.pause))
-        for peer in self._roster:
-            if peer.has_beaten and peer.scope != self._rules.number:
-                self._port.say(peer.worker.encode(), self._rules)
+        self._tell_strays(now)
         for peer in self._roster.lost(now):
             _log.error("worker %s missed %d heartbeats; its leases go back", peer.worker, self._bus.missed)
             self.counts["workers_lost"] += 1
@@ -535,6 +540,28 @@ class Coordinator:
         for worker in [worker for worker, since in self._buried.items() if now - since > self._patience]:
             self._forget_position(worker)  # the worker itself stays known: its end may be reported again
         self._port.turn_soon()
+
+    def _tell_strays(self, now: float) -> None:
+        """Repeat the rules to workers that judge by others; of those that never hear it is said once."""
+        strays = [peer.worker for peer in self._roster if peer.has_beaten and peer.scope != self._rules.number]
+        before = self._strays
+        self._strays = {worker: before.get(worker, now) for worker in strays}
+        for worker in strays:
+            self._port.say(worker.encode(), self._rules)
+            if self._is_stray(worker, now) and worker not in self._told_of:
+                self.counts["rules_unconfirmed"] += 1
+                _log.error("worker %s has not taken the rules of the scope for %.0f s, and gets no leases: restart it",
+                           worker, now - self._strays[worker])
+        self._told_of = {worker for worker in strays if self._is_stray(worker, now)}
+
+    def _is_stray(self, worker: str, now: float) -> bool:
+        return now - self._strays.get(worker, now) >= _RULES_PATIENCE
+
+    def _trouble_of(self, peer: Peer) -> str:
+        """Why a worker takes nothing, in words; empty when it does."""
+        if not peer.load.trouble and peer.worker in self._told_of:
+            return "it has not taken the rules of the scope: restart it"
+        return peer.load.trouble
 
     def _part(self, worker: str, *, is_lost: bool = True, hold: float = 0.0) -> None:
         """A worker is no longer welcome: its socket is closed, its leases go back."""
@@ -575,7 +602,7 @@ class Coordinator:
 
     def workers_trouble(self) -> str:
         """Why no worker takes anything, when none does."""
-        troubles = [peer.load.trouble for peer in self._roster]
+        troubles = [self._trouble_of(peer) for peer in self._roster]
         return f"{len(troubles)} of {len(troubles)} workers: {troubles[0]}" if troubles and all(troubles) else ""
 
     def note_disk(self, trouble: str) -> None:
@@ -653,7 +680,8 @@ class Coordinator:
         """All workers as ``spyder status`` shows them."""
         return tuple(WorkerStatus(
             worker=peer.worker, version=peer.greeting.version, state=peer.state.name.lower(), slots=peer.slots,
-            leased=self.frontier.held_by(peer.worker), pids=peer.greeting.pids, load=peer.load)
+            leased=self.frontier.held_by(peer.worker), pids=peer.greeting.pids,
+            load=msgspec.structs.replace(peer.load, trouble=self._trouble_of(peer)))
             for peer in self._roster)
 
 

@@ -31,9 +31,10 @@ from spyder.nodes.explanation import Explanation
 from spyder.nodes.identity import uri_identity
 from spyder.nodes.inspect import report_imbalance
 from spyder.nodes.liveview import LiveView
-from spyder.nodes.scopedesk import ScopeDesk, ScopeView, UrlVerdict, compile_scope, read_kept
+from spyder.nodes.scopedesk import KeptRules, ScopeDesk, ScopeView, UrlVerdict, compile_scope, read_kept
 from spyder.nodes.status import Rate, Status
 from spyder.runtime import resident_memory, settle_memory
+from spyder.scope.rules import LinkScope
 from spyder.settings import Settings, host_name
 
 _log = logging.getLogger(__name__)
@@ -197,12 +198,21 @@ class Master:
         if self._is_closed:
             raise StoreError("the scope can't be changed now: the master is ending")
         kept, scope = self._desk.prepare(rules, version=version, now=self._clock.now())
-        self._core.change(lambda: self._desk.apply(self.frontier, kept, scope),
-                          refusal="the scope can't be changed now")
-        self._core.use_rules(self._desk.message)
+        try:
+            self._core.change(lambda: self._use_rules(kept, scope), refusal="the scope can't be changed now")
+        except StoreError as error:
+            if self._desk.kept is not kept or self._core.is_broken:
+                raise
+            raise StoreError(f"{error}; links are judged by the new rules, and they are kept once the disk takes "
+                             "them") from error
         _log.warning("the rules of the scope were edited (version %d): %s", kept.version,
                      "those of the settings hold again" if rules is None else f"{len(rules)} rules")
         return self._desk.view()
+
+    def _use_rules(self, kept: KeptRules, scope: LinkScope) -> None:
+        """Stage rules: frontier, desk and workers judge by them from now on, whenever the store takes them."""
+        self._desk.apply(self.frontier, kept, scope)
+        self._core.use_rules(self._desk.message)
 
     def judge(self, urls: Sequence[str], *, depth: int, embeds: int) -> tuple[UrlVerdict, ...]:
         """What the rules say of links to *urls*. Raises :class:`spyder.errors.UrlError` for what is none."""

@@ -67,6 +67,7 @@ FAULTS = (
     "frames_dropped",  #: messages that a worker or a log publisher gave up
     "garbage",  #: messages that were none
     "workers_lost",  #: workers that died, hung, or fell silent
+    "rules_unconfirmed",  #: workers that did not take the rules of the scope in time
     "commits_failed",  #: transactions that the store refused
 )
 

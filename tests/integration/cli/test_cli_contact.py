@@ -12,6 +12,11 @@ from commands import PATIENCE
 
 from spyder.settings import load
 
+#: Runs a command as a shell runs one behind which there is a `&`.
+BACKGROUND = (sys.executable, "-c", "import os, subprocess, sys; os.login_tty(0); "
+              "sys.exit(subprocess.run(sys.argv[1:], process_group=0).returncode)")
+NO_INPUT = ("sh", "-c", 'exec "$@" <&-', "sh")
+
 
 @pytest.fixture
 def terminal(tmp_path, monkeypatch):
@@ -19,9 +24,9 @@ def terminal(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.delenv("CI", raising=False)
 
-    def run(*arguments, answers=()):
+    def run(*arguments, answers=(), shell=()):
         ours, theirs = pty.openpty()
-        process = subprocess.Popen([sys.executable, "-m", "spyder", *map(str, arguments)], cwd=tmp_path,
+        process = subprocess.Popen([*shell, sys.executable, "-m", "spyder", *map(str, arguments)], cwd=tmp_path,
                                    stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)
         os.close(theirs)
         shown, waiting, end = "", list(answers), time.monotonic() + PATIENCE
@@ -73,6 +78,12 @@ def test_init_on_a_terminal_asks_too(terminal):
 def test_who_has_said_it_or_wants_quiet_is_not_asked(terminal, site, arguments):
     code, shown = terminal("crawl", site.url, "--max-pages", 1, *arguments)
     assert (code, "(empty: nobody)" in shown) == (0, False)
+
+
+@pytest.mark.parametrize("shell", [BACKGROUND, NO_INPUT], ids=["background", "no-input"])
+def test_who_could_not_answer_is_not_asked(terminal, site, shell):
+    code, shown = terminal("crawl", site.url, "--max-pages", 1, shell=shell)
+    assert (code, "(empty: nobody)" in shown, "Traceback" in shown) == (0, False, False)
 
 
 def test_a_pipe_is_never_asked_and_is_told_when_it_goes_beyond_this_host(spyder, site, monkeypatch, tmp_path):

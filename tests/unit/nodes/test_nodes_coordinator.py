@@ -331,6 +331,26 @@ def test_given_edited_rules_when_a_worker_has_not_confirmed_them_then_it_gets_no
     assert scene.heard(ScopeRules) == [rules, rules]
 
 
+def test_given_edited_rules_when_a_worker_never_confirms_them_then_it_is_said_once_and_is_its_trouble(scene, caplog):
+    session = scene.join()
+    scene.master.use_rules(ScopeRules(number=5, rules="[]"))
+    for seconds in (4.9, 5.0, 0.2):
+        scene.beat("w", session)
+        scene.master.beat()
+        scene.clock.advance(seconds)
+    assert [record.message for record in caplog.records if "rules of the scope" in record.message] == []
+    for _ in range(3):
+        scene.beat("w", session)
+        scene.master.beat()
+    said = [record.message for record in caplog.records if "rules of the scope" in record.message]
+    assert len(said) == scene.master.counts["rules_unconfirmed"] == 1
+    assert said[0].startswith("worker w has not taken")
+    assert "rules of the scope" in scene.master.worker_statuses()[0].load.trouble
+    scene.beat("w", session, scope=5)
+    scene.master.beat()
+    assert scene.master.worker_statuses()[0].load.trouble == ""
+
+
 def test_given_edited_rules_when_a_worker_joins_then_it_is_told_them_with_its_welcome(scene):
     rules = ScopeRules(number=5, rules="[]")
     scene.master.use_rules(rules)

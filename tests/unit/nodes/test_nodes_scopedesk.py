@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
-from spyder.errors import ConflictError, SettingsError
+from spyder.bus.sockets import Sockets
+from spyder.errors import ConflictError, SettingsError, StoreError
 from spyder.model.records import Outcome
 from spyder.model.states import Purpose, UriState
 from spyder.nodes import scopedesk
 from spyder.nodes.explain import explain
-from spyder.nodes.master import _open
+from spyder.nodes.master import Master, _open
 from spyder.nodes.scopedesk import compile_scope, from_text, read_kept
 from spyder.settings import Settings, load
 from spyder.stores.memory import MemoryStore
@@ -156,3 +159,27 @@ def test_given_no_edit_when_the_store_is_read_then_the_rules_are_those_of_the_se
     kept = read_kept(MemoryStore(), 1)
     assert (kept.version, kept.rules) == (0, None)
     assert compile_scope(Settings(), kept, now=0.0).judge("http://h/", 1).accepted is None
+
+
+def test_given_a_full_disk_when_rules_are_edited_then_all_judge_by_them_and_it_is_said(scene, monkeypatch):
+    def refuse(*_):
+        raise StoreError("no space left")
+
+    async def edit():
+        master = Master(scene.settings, sockets=Sockets(scene.settings.bus), clock=scene.clock)
+        told = []
+        monkeypatch.setattr(master, "say", lambda *_: None)  # no socket is open
+        monkeypatch.setattr(master._core, "use_rules", told.append)
+        with monkeypatch.context() as full:
+            full.setattr(MemoryStore, "commit", refuse)
+            with pytest.raises(StoreError, match="no space left; links are judged by the new rules"):
+                master.edit_scope([BAN])
+            with pytest.raises(StoreError, match="can't be changed now"):
+                master.edit_scope([])
+        assert [message.number for message in told] == [master._desk.message.number]
+        assert master.frontier.judge("http://b.example/", 1).rule == "ban"
+        master.frontier.commit()
+        master.close()
+
+    asyncio.run(edit())
+    assert read_kept(scene.store, 1).rules == (BAN | {"reject": {"host": ["b.example"]}},)
