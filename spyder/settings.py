@@ -243,9 +243,10 @@ class PolitenessSection(Section, frozen=True):
     """How a host is treated: decided by the master alone."""
 
     per_host: Annotated[Count, doc("connections to one host at the same time")] = 2
-    delay: Annotated[Seconds, doc("seconds between the end of a fetch and the next to the same host, at the least")] = (
-        1.0
-    )
+    delay: Annotated[
+        Seconds,
+        doc("seconds between the end of a fetch and the next to the same host; with per_host > 1 between beginnings too"),
+    ] = 1.0
     delay_factor: Annotated[
         Annotated[float, Meta(ge=0)], doc("times the duration of the last fetch, if that is longer")
     ] = 1.0
