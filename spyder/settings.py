@@ -245,7 +245,7 @@ class PolitenessSection(Section, frozen=True):
     per_host: Annotated[Count, doc("connections to one host at the same time")] = 2
     delay: Annotated[
         Seconds,
-        doc("seconds between the end of a fetch and the next to the same host; with per_host > 1 between beginnings too"),
+        doc("seconds from the end of a fetch to the next one of its host; with per_host > 1 between beginnings, too"),
     ] = 1.0
     delay_factor: Annotated[
         Annotated[float, Meta(ge=0)], doc("times the duration of the last fetch, if that is longer")
