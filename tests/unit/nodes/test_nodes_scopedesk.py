@@ -166,7 +166,8 @@ def test_given_a_full_disk_when_rules_are_edited_then_all_judge_by_them_and_it_i
         raise StoreError("no space left")
 
     async def edit():
-        master = Master(scene.settings, sockets=Sockets(scene.settings.bus), clock=scene.clock)
+        sockets = Sockets(scene.settings.bus)
+        master = Master(scene.settings, sockets=sockets, clock=scene.clock)
         told = []
         monkeypatch.setattr(master, "say", lambda *_: None)  # no socket is open
         monkeypatch.setattr(master._core, "use_rules", told.append)
@@ -180,6 +181,7 @@ def test_given_a_full_disk_when_rules_are_edited_then_all_judge_by_them_and_it_i
         assert master.frontier.judge("http://b.example/", 1).rule == "ban"
         master.frontier.commit()
         master.close()
+        sockets.close_all()
 
     asyncio.run(edit())
     assert read_kept(scene.store, 1).rules == (BAN | {"reject": {"host": ["b.example"]}},)
