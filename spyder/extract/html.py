@@ -86,11 +86,8 @@ def read_html(body: bytes, *, url: str, content_type: str, limit: int, max_parse
     too_long = len(body) > max_parse_size
     charset, text = _text_of(_beginning(body, max_parse_size) if too_long else body, content_type)
     document = _parse(text)
-    lowered = text.lower()
-    if wanted.endorsed and not any(word in lowered for word in _UNENDORSED):  # then no link need be asked
-        wanted = msgspec.structs.replace(wanted, endorsed=False)
     found = _Findings(document, wanted)
-    if not found.references and "<frame" in lowered:
+    if not found.references and "<frame" in text.lower():
         found.references = _stray_frames(text)
     base = found.base_url(url)
     resolve_all = (resolver or Resolver()).resolve_all
