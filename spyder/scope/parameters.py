@@ -51,11 +51,16 @@ def is_tracking(name: str) -> bool:
     return name in _TRACKING or name.startswith(_TRACKING_STARTS)
 
 
+#: A segment that a parser would resolve (WHATWG URL, section 4.4: single-dot and double-dot segments).
+_DOTS: Final = re.compile(r"/(?:\.|%2e){1,2}(?=/|$)", re.IGNORECASE)
+
+
 def without_session_ids(path: str) -> str:
-    """*path* without the session ids in it."""
-    if ";" in path:
-        path = _PATH_SESSION.sub("", path)
-    return _PATH_SESSION_SEGMENT.sub("", path) if "/(" in path else path
+    """*path* without the session ids in it; as it is when nothing but dots would be left of a segment."""
+    without = _PATH_SESSION.sub("", path) if ";" in path else path
+    if "/(" in without:
+        without = _PATH_SESSION_SEGMENT.sub("", without)
+    return path if without != path and _DOTS.search(without) else without
 
 
 def globs(names: Iterable[str]) -> re.Pattern[str] | None:

@@ -177,3 +177,11 @@ def test_given_the_documented_parameters_when_compared_then_they_are_those_that_
     assert set(re.findall("`([^`]+)`", tracking)) == {*parameters._TRACKING, *parameters._TRACKING_STARTS}
     sessions = set(re.findall("`([^`]+)`", text.partition("Session ids are")[2].partition("- in a path")[0]))
     assert sessions == {*parameters._SESSIONS, *parameters._SESSION_STARTS, *parameters._PERHAPS_SESSIONS}
+
+
+def test_given_a_session_id_behind_dots_when_dropped_then_no_dot_segment_is_left():
+    policy = made("standard", drop_session_ids=True)
+    for href in ("http://h/%2e;jsessionid=1", "http://h/a/..;jsessionid=1/b", "http://h/a;jsessionid=1"):
+        once = policy(href)
+        assert (policy(once), parse(once).href) == (once, once)
+    assert policy("http://h/a;jsessionid=1") == "http://h/a"

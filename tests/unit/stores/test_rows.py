@@ -67,7 +67,7 @@ def test_given_an_untried_uri_when_it_is_stored_then_it_takes_few_bytes() -> Non
 
 
 def test_given_a_value_of_a_later_version_with_more_fields_when_it_is_read_then_the_known_ones_return() -> None:
-    value = msgspec.msgpack.encode([1, 2, PLACE, "", 0, "", 0, 0.0, "", "", 0, "something new"])
+    value = msgspec.msgpack.encode([1, 2, PLACE, "", 0, "", 0, 0.0, "", "", 0, "", "something new"])
 
     assert rows.decode_uri(value) == UriRow(state=UriState.QUEUED, depth=2, place=PLACE)
 
