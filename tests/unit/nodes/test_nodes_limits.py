@@ -57,7 +57,8 @@ def test_given_limits_that_contradict_each_other_when_checked_then_one_line_name
 
 
 @pytest.mark.parametrize("overrides", [
-    {}, {"worker.hang_timeout": 3.0, "extract.max_parse_time": 1.0, "processors": [{"use": "json:loads", "timeout": 2.9}]},
+    {}, {"worker.hang_timeout": 3.0, "extract.max_parse_time": 1.0,
+         "processors": [{"use": "json:loads", "timeout": 2.9}]},
     {"processors": [{"use": "json:loads", "timeout": 0.0}]}, {"worker.memory_soft": 1999, "worker.memory_hard": 2000},
     {"worker.memory_hard": 1}, {"bus.heartbeat": 7.0}])
 def test_given_limits_that_fit_when_checked_then_nothing_is_said(overrides):
